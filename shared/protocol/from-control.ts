@@ -1,0 +1,67 @@
+// Frames the control plane sends to an agent, over the socket or as answers to a long poll.
+import * as z from 'zod'
+import { jobParameters } from '../backup/job.ts'
+import { id, plainName } from '../ids.ts'
+import { challenge, reject, welcome } from './hello.ts'
+
+/** One job of a batch, with everything the mover needs. */
+export const assignedJob = z.strictObject({
+  id,
+  attempt: z.int().min(1),
+  fence: z.int().min(1),
+  parameters: jobParameters,
+})
+export type AssignedJob = z.infer<typeof assignedJob>
+
+/** Jobs a mover carries out together, decision of the control plane. */
+export const MAX_BATCH_JOBS = 100
+
+/**
+ * Carry out a batch. Sent again after each reconnect until the agent has asked for its lease;
+ * an agent that knows the batch already ignores it.
+ */
+export const run = z.strictObject({
+  type: z.literal('run'),
+  batch: id,
+  repository: z.strictObject({
+    id,
+    /** Name of the host the snapshots carry. */
+    hostname: plainName,
+    epoch: z.int().min(0),
+    ready: z.boolean(),
+    /** True when the repository belongs to another host (restore only). */
+    foreign: z.boolean(),
+  }),
+  leaseSeconds: z.int().min(1),
+  jobs: z.array(assignedJob).min(1).max(MAX_BATCH_JOBS),
+})
+export type Run = z.infer<typeof run>
+
+/** Stop these jobs; the mover answers with outcome `cancelled`. */
+export const cancel = z.strictObject({
+  type: z.literal('cancel'),
+  batch: id,
+  jobs: z.array(id).min(1).max(MAX_BATCH_JOBS),
+})
+export type Cancel = z.infer<typeof cancel>
+
+/** A new session token, before the old one lapses. */
+export const session = z.strictObject({
+  type: z.literal('session'),
+  session: z.string().min(16).max(256),
+  sessionSeconds: z.int().min(1),
+})
+
+/** Send the inventory now, whole. */
+export const refresh = z.strictObject({ type: z.literal('refresh') })
+
+export const fromControl = z.discriminatedUnion('type', [
+  challenge,
+  welcome,
+  reject,
+  run,
+  cancel,
+  session,
+  refresh,
+])
+export type FromControl = z.infer<typeof fromControl>
