@@ -1,7 +1,7 @@
 // The hatch between supervisor and mover: one JSON object per line on the mover's stdin and stdout.
 // The mover holds no token: whatever it needs from the control plane it asks the supervisor for.
 import * as z from 'zod'
-import { jobCounts, progress } from '../../shared/backup/job.ts'
+import { ageRecipient, jobCounts, progress } from '../../shared/backup/job.ts'
 import { outcome, reason } from '../../shared/backup/outcome.ts'
 import { id } from '../../shared/ids.ts'
 import {
@@ -73,12 +73,18 @@ export const start = z.strictObject({
   repository: run.shape.repository,
   jobs: z.array(assignedJob),
   prepared: z.array(preparedJob),
-  /** Repository password: the host's own, or the opened recovery password of a foreign one; absent before init. */
-  password: z.string().optional(),
-  /** The password the host would use for a new repository (init). */
-  recovery: z.string().optional(),
+  /**
+   * Repository password: the host's own (made by the supervisor before `init`), or the opened recovery
+   * password of a foreign repository.
+   */
+  password: z.string().min(1),
+  /**
+   * The recovery recipient pinned on the host. The recovery password itself is made in the mover (init),
+   * sealed to it and forgotten. Without it there is no `init` and no backup.
+   */
+  recoveryRecipient: ageRecipient.optional(),
   /** The host's own age recipient. */
-  recipient: z.string(),
+  recipient: ageRecipient,
   paths: z.strictObject({
     /** Sealed cache of index files and tree packs of this repository. */
     cache: z.string(),
