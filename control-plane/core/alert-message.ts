@@ -1,0 +1,27 @@
+// An alert as the queue message that travels in the same batch as the change that caused it.
+import { type Alert, type AlertType, alert, alertTypes } from '../../shared/alert/alert.ts'
+import { type Clock, formatInstant, type Random } from '../../shared/clock.ts'
+import { newId } from '../../shared/ids.ts'
+import type { OutgoingMessage } from '../ports/store/trace.ts'
+
+/** Topic of raised alerts; its consumer turns each into deliveries. */
+export const ALERT_TOPIC = 'alert'
+
+export type AlertFacts = Omit<Alert, 'id' | 'alert_type' | 'level' | 'timestamp'>
+
+export function alertMessage(
+  deps: { clock: Clock; random: Random },
+  type: AlertType,
+  facts: AlertFacts,
+): OutgoingMessage {
+  const now = deps.clock.now()
+  const id = newId(deps.clock, deps.random)
+  const value = alert.parse({
+    id,
+    alert_type: type,
+    level: alertTypes[type],
+    timestamp: formatInstant(now),
+    ...facts,
+  })
+  return { id, topic: ALERT_TOPIC, body: JSON.stringify(value), visibleAt: now, createdAt: now }
+}
