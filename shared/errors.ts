@@ -28,6 +28,7 @@ export const errorCodes = {
   locked: { retryable: true, status: 409, exit: 11 }, // another program holds the repository
   'wrong-password': { retryable: false, status: 422, exit: 12 }, // no key file opens with it
   'store-unavailable': { retryable: true, status: 503, exit: 1 }, // the vault did not answer properly
+  'plane-unavailable': { retryable: true, status: 503, exit: 1 }, // the control plane did not answer properly
   'host-offline': { retryable: true, status: 503, exit: 1 }, // the agent is not connected
   incomplete: { retryable: false, status: 500, exit: 3 }, // done, but something was left out
   cancelled: { retryable: false, status: 409, exit: 130 }, // a person stopped it
