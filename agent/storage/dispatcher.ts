@@ -1,0 +1,55 @@
+// How requests leave the host: through a proxy or straight, and which authorities are trusted on the way.
+import { readFileSync } from 'node:fs'
+import { type Agent, Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { getCACertificates } from 'node:tls'
+import { HttpsProxyAgent } from 'https-proxy-agent'
+import { bypassesProxy } from './no-proxy.ts'
+
+/** What the environment says about the way out. */
+export interface Network {
+  /** `HTTPS_PROXY`: an http(s) URL, perhaps with user and password. */
+  readonly proxy?: string | undefined
+  /** `NO_PROXY`: hosts, suffixes, addresses and ranges that are reached without it. */
+  readonly noProxy?: string | undefined
+  /** PEM file of authorities trusted beside the system's own. */
+  readonly caFile?: string | undefined
+}
+
+/** Connections kept open between two requests: as many as a mover has uploads at once. */
+const KEPT_SOCKETS = 16
+
+interface Agents {
+  plain?: Agent
+  direct?: Agent
+  proxied?: Agent
+}
+const known = new WeakMap<Network, Agents>()
+
+function secureOptions(network: Network) {
+  const ca =
+    network.caFile === undefined
+      ? undefined
+      : [...getCACertificates('default'), readFileSync(network.caFile, 'utf8')]
+  return { keepAlive: true, maxFreeSockets: KEPT_SOCKETS, ...(ca === undefined ? {} : { ca }) }
+}
+
+/**
+ * The agent for requests (and WebSockets) to `url`. Connections are pooled per `network` object, so
+ * pass the same one each time. Plain `http:` and `ws:` never go through the proxy: only loopback is
+ * reached that way. Throws if the CA file cannot be read or the proxy is no URL.
+ */
+export function dispatcherFor(url: URL, network: Network): Agent {
+  const agents = known.get(network) ?? {}
+  known.set(network, agents)
+  if (url.protocol === 'http:' || url.protocol === 'ws:') {
+    agents.plain ??= new HttpAgent({ keepAlive: true, maxFreeSockets: KEPT_SOCKETS })
+    return agents.plain
+  }
+  if (network.proxy === undefined || bypassesProxy(url, network.noProxy ?? '')) {
+    agents.direct ??= new HttpsAgent(secureOptions(network))
+    return agents.direct
+  }
+  agents.proxied ??= new HttpsProxyAgent(network.proxy, secureOptions(network))
+  return agents.proxied
+}
