@@ -7,9 +7,12 @@ import {
   type ResultSet,
 } from '@libsql/client'
 import { migrations } from './migrations.ts'
+import { createReader, type Reader } from './reader.ts'
 
 /** The part of libSQL's client the adapter uses. There is no interactive transaction in it. */
 export interface Database {
+  /** Typed reads (drizzle over `schema.ts`); anything but a SELECT throws. */
+  readonly orm: Reader
   /** One statement that only reads. */
   read(sql: string, args?: InArgs): Promise<ResultSet>
   /** All statements or none, in order, alone among writers. */
@@ -42,6 +45,7 @@ export async function openDatabase(options: {
   }
   let last: Promise<unknown> = Promise.resolve()
   const database: Database = {
+    orm: createReader(client),
     read: (sql, args) => client.execute(args === undefined ? sql : { sql, args }),
     write: (statements) => {
       const turn = last.then(() => client.batch([...statements], 'write'))
