@@ -1,0 +1,34 @@
+// Bringing the index in memory into line with the index files that exist now.
+import type { Id } from './id.ts'
+import type { BlobIndex } from './index.ts'
+import { decodeIndex } from './index-file.ts'
+import type { Repository } from './repository.ts'
+import { openUnpacked } from './unpacked.ts'
+
+/**
+ * Make `index` know exactly what the `live` index files list: files that are gone are dropped, new ones read
+ * through `read` (from the cache or the store). Rejects with `damaged` if one cannot be opened, and with what
+ * `read` rejects with. `signal` stops between files with its reason.
+ */
+export async function loadIndex(options: {
+  repository: Repository
+  index: BlobIndex
+  /** The listing of `index/` as the store gives it now. */
+  live: Iterable<Id>
+  read: (id: Id) => Promise<Uint8Array>
+  signal?: AbortSignal
+}): Promise<{ added: Id[]; dropped: Id[] }> {
+  const { repository, index, read, signal } = options
+  const live = new Set(options.live)
+  const dropped = [...index.files].filter((file) => !live.has(file))
+  for (const file of dropped) index.removeFile(file)
+  const added: Id[] = []
+  for (const file of live) {
+    if (index.hasFile(file)) continue
+    signal?.throwIfAborted()
+    const bytes = await read(file)
+    index.addFile(file, decodeIndex(openUnpacked(repository.masterKey, file, bytes)))
+    added.push(file)
+  }
+  return { added, dropped }
+}
