@@ -28,7 +28,10 @@ const scopes = globSync('**/tsconfig.json', {
 }).sort()
 
 const steps: Step[] = [
-  { name: 'boundaries', words: [bin('vitest'), 'run', 'test/boundaries.test.ts'] },
+  {
+    name: 'boundaries',
+    words: [bin('vitest'), 'run', '--reporter=dot', 'test/boundaries.test.ts'],
+  },
   { name: 'lint and format', words: [bin('biome'), 'check', '--colors=off', '.'] },
   ...scopes.map((path) => ({ name: `types in ${path}`, words: [bin('tsc'), '--project', path] })),
 ]
