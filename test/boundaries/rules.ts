@@ -20,11 +20,9 @@ export function roomOf(path: string): string | undefined {
     .sort((a, b) => b.length - a.length)[0]
 }
 
-/** Does one of these names, which may be `*` or end in `/*`, mean that room? */
+/** Does one of these names mean that room? A name means the rooms below it too, `*` all of them. */
 function names(list: readonly string[], room: string): boolean {
-  return list.some((name) =>
-    name === '*' ? true : name.endsWith('/*') ? room.startsWith(name.slice(0, -1)) : name === room,
-  )
+  return list.some((name) => name === '*' || within(room, name))
 }
 
 /** Every import the table does not allow, one sentence each. */

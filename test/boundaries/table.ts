@@ -1,7 +1,7 @@
 // Who may import what: one line for each room.
 
 export interface Room {
-  /** Rooms whose files may be imported. A room may always import itself; `X/*` means every room below X. */
+  /** Rooms whose files may be imported. A room's name means the rooms below it too. */
   readonly rooms: readonly string[]
   /** Rooms of which only types may be imported. */
   readonly types: readonly string[]
@@ -16,7 +16,7 @@ export interface Room {
 /**
  * room | rooms it may import, those in parentheses for their types only | packages; `node` = Node's own modules | why
  *
- * The longest name that fits a file's path is its room. `shared` stands for `shared/policy` too.
+ * The longest name that fits a file's path is its room; a room may always import itself.
  */
 const lines = `
 shared                         |                                              | zod                                       | the words run wherever JavaScript runs and depend on nobody
@@ -29,14 +29,15 @@ control-plane/session          | shared control-plane/ports control-plane/core |
 control-plane/adapters/libsql  | shared control-plane/ports                   | node drizzle-orm @libsql/client zod       | an adapter keeps a contract; it knows neither the core nor another adapter
 control-plane/adapters/s3      | shared control-plane/ports                   | node aws4fetch @aws-sdk/client-s3         | an adapter keeps a contract; it knows neither the core nor another adapter
 control-plane/adapters/notify  | shared control-plane/ports                   | node nodemailer ipaddr.js                 | an adapter keeps a contract; it knows neither the core nor another adapter
-control-plane/node             | shared control-plane/ports control-plane/core control-plane/http control-plane/session control-plane/adapters/* | node hono @hono/node-server ws pino @libsql/client zod | a runtime puts the portable rooms together and knows no other runtime
+control-plane/node             | shared control-plane/ports control-plane/core control-plane/http control-plane/session control-plane/adapters | node hono @hono/node-server ws pino @libsql/client zod | a runtime puts the portable rooms together and knows no other runtime
 control-plane/cli              | shared (control-plane/http)                  | node hono commander cli-table3 cli-progress yaml zod age-encryption | the command talks to a control plane over HTTP like any other program and has no back door
 
 agent/log                      |                                              | node pino                                 | a log line is written by whoever was handed the log
 agent/state                    |                                              | node                                      | files that survive a crash do not care what is in them
 agent/native                   |                                              | node koffi                                | system calls have no opinion about backups
-agent/storage                  | (shared)                                     | node https-proxy-agent                    | the repository builds on this room and must not drag our protocol along
-agent/repository               | agent/storage                                | node sodium-native                        | the repository could be published alone: no Docker, no protocol, no words of ours
+agent/storage                  | shared                                       | node https-proxy-agent                    | a store keeps bytes under names and does not know what they mean
+agent/storage/object-store.ts  |                                              |                                           | the port is all the repository sees of storage, and drags nothing along
+agent/repository               | agent/storage/object-store.ts                | node sodium-native                        | the repository could be published alone: no Docker, no protocol, no words of ours
 agent/docker                   | shared agent/log                             | node dockerode                            | the engine is asked in one place, which knows nothing of jobs
 agent/ipc                      | shared                                       | node zod                                  | the hatch between supervisor and mover belongs to neither
 agent/control                  | shared agent/log agent/state                 | node ws https-proxy-agent ipaddr.js       | the conversation with the control plane does not do what it talks about
@@ -51,13 +52,6 @@ test                           | *                                            | 
 
 const words = (cell: string | undefined) => (cell ?? '').split(/\s+/).filter((word) => word !== '')
 
-/** The rooms of a cell; whoever may read the words may read those of policies. */
-const roomsIn = (cell: string | undefined, name: string | undefined) =>
-  words(cell).flatMap((word) => {
-    if (name === 'shared/policy') return [word]
-    return /^\(?shared\)?$/.test(word) ? [word, word.replace('shared', 'shared/policy')] : [word]
-  })
-
 export const table: Readonly<Record<string, Room>> = Object.fromEntries(
   lines
     .split('\n')
@@ -65,8 +59,8 @@ export const table: Readonly<Record<string, Room>> = Object.fromEntries(
     .map((line) => {
       const [name, rooms, packages, because] = line.split('|').map((cell) => cell.trim())
       const room: Room = {
-        rooms: roomsIn(rooms, name).filter((word) => !word.startsWith('(')),
-        types: roomsIn(rooms, name).flatMap((word) => /^\((.*)\)$/.exec(word)?.[1] ?? []),
+        rooms: words(rooms).filter((word) => !word.startsWith('(')),
+        types: words(rooms).flatMap((word) => /^\((.*)\)$/.exec(word)?.[1] ?? []),
         packages: words(packages).filter((word) => word !== 'node'),
         node: words(packages).includes('node'),
         because: because ?? '',
