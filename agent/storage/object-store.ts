@@ -9,6 +9,7 @@ export const storageErrors = {
   'grant-expired': { retryable: true }, // the signed URL lapsed; ask for another
   denied: { retryable: false }, // the store or the control plane refused
   busy: { retryable: true }, // 409, 429, 503: the store asks for patience
+  'clock-skew': { retryable: false }, // the store thinks the signer's clock is wrong
   unreachable: { retryable: true }, // no answer, a reset, a time-out
 } as const
 
