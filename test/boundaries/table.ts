@@ -35,12 +35,12 @@ control-plane/cli              | shared (control-plane/http)                  | 
 agent/log                      |                                              | node pino                                 | a log line is written by whoever was handed the log
 agent/state                    |                                              | node                                      | files that survive a crash do not care what is in them
 agent/native                   |                                              | node koffi                                | system calls have no opinion about backups
-agent/storage                  | shared                                       | node https-proxy-agent                    | a store keeps bytes under names and does not know what they mean
+agent/storage                  | shared agent/storage/object-store.ts          | node https-proxy-agent                    | a store keeps bytes under names and does not know what they mean
 agent/storage/object-store.ts  |                                              |                                           | the port is all the repository sees of storage, and drags nothing along
 agent/repository               | agent/storage/object-store.ts                | node sodium-native                        | the repository could be published alone: no Docker, no protocol, no words of ours
 agent/docker                   | shared agent/log                             | node dockerode                            | the engine is asked in one place, which knows nothing of jobs
 agent/ipc                      | shared                                       | node zod                                  | the hatch between supervisor and mover belongs to neither
-agent/control                  | shared agent/log agent/state                 | node ws https-proxy-agent ipaddr.js       | the conversation with the control plane does not do what it talks about
+agent/control                  | shared agent/log agent/state agent/storage    | node ws https-proxy-agent ipaddr.js zod   | the conversation with the control plane does not do what it talks about
 agent/sources                  | shared agent/docker agent/native (agent/repository) | node                               | a source yields entries and does not know where they go
 agent/mover                    | shared agent/log agent/ipc agent/docker agent/sources agent/repository agent/storage agent/native | node age-encryption pino | the child has no socket and no token: never agent/control
 agent/jobs                     | shared agent/log agent/state agent/ipc agent/docker | node                               | the supervisor starts the mover as a file and does not import it
@@ -71,7 +71,7 @@ export const table: Readonly<Record<string, Room>> = Object.fromEntries(
 
 /** What a unit test may import beside what its room may. */
 export const testsToo = {
-  rooms: ['test/rig', 'test/support'],
+  rooms: ['test/rig', 'test/support', 'agent/storage/memory.ts', 'agent/storage/directory.ts'],
   packages: ['vitest', 'fast-check'],
 } as const
 
