@@ -90,7 +90,7 @@ export function openHatch(ends: HatchEnds, events: HatchEvents): OpenHatch {
     if (one === undefined) return
     pending.delete(message.ask)
     if (message.type === 'refusal') {
-      one.reject(new Refusal(message.code, message.message, message.retryable))
+      one.reject(new Refusal(one.name, message.code, message.message, message.retryable))
       return
     }
     const answer = asks[one.name].answer.safeParse(message.body)

@@ -1,0 +1,14 @@
+// What leaves the host for a person: sealed with age (age-encryption.org/v1) to their recipients.
+import { Encrypter } from 'age-encryption'
+import { toBase64 } from '../../shared/bytes.ts'
+
+/** age ciphertext of `plain`, as base64. Whoever holds the identity of one of the recipients can open it. */
+export async function sealTo(
+  recipients: readonly string[],
+  plain: Uint8Array | string,
+): Promise<string> {
+  if (recipients.length === 0) throw new RangeError('nobody to seal for')
+  const encrypter = new Encrypter()
+  for (const recipient of new Set(recipients)) encrypter.addRecipient(recipient)
+  return toBase64(await encrypter.encrypt(plain))
+}
