@@ -60,7 +60,10 @@ export const migrations: readonly Migration[] = [
         id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, machine TEXT NOT NULL, public_key TEXT NOT NULL UNIQUE,
         recovery_recipient TEXT, recipient TEXT NOT NULL, version TEXT NOT NULL, protocol INTEGER,
         enrolled_at INTEGER NOT NULL, last_seen INTEGER, silent_since INTEGER, boot TEXT,
-        inventory_json TEXT, inventory_at INTEGER, removed_at INTEGER
+        inventory_json TEXT, inventory_at INTEGER, removed_at INTEGER,
+        free_state_bytes INTEGER,
+        -- when a second machine with this key was last turned away with an alarm
+        duplicate_at INTEGER
       ) STRICT`,
       // What the agent must sign; single use, one minute.
       `CREATE TABLE challenges (
@@ -89,7 +92,9 @@ export const migrations: readonly Migration[] = [
         id TEXT PRIMARY KEY, host TEXT NOT NULL UNIQUE REFERENCES hosts (id), vault TEXT NOT NULL REFERENCES vaults (id),
         state TEXT NOT NULL CHECK (state IN ('absent', 'initialising', 'ready')),
         epoch INTEGER NOT NULL DEFAULT 0, fence INTEGER NOT NULL DEFAULT 0, config_sha256 TEXT,
-        receipts INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, ready_at INTEGER
+        receipts INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, ready_at INTEGER,
+        -- config and key files while they are being written, so that a restart can finish it
+        initial_json TEXT
       ) STRICT`,
       `CREATE TABLE escrows (
         repository TEXT NOT NULL REFERENCES repositories (id), n INTEGER NOT NULL, recipient TEXT NOT NULL,
@@ -109,10 +114,16 @@ export const migrations: readonly Migration[] = [
         id TEXT PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL, kind TEXT NOT NULL,
         created_at INTEGER NOT NULL, accepted_at INTEGER, ended_at INTEGER,
         -- newest end of any URL signed for it: a second attempt waits for that
-        urls_until INTEGER NOT NULL DEFAULT 0,
-        lock_id TEXT, lock_at INTEGER
+        urls_until INTEGER NOT NULL DEFAULT 0
       ) STRICT`,
       `CREATE INDEX batches_open ON batches (host, ended_at)`,
+      `CREATE INDEX batches_repository ON batches (repository, ended_at)`,
+      // Locks in the bucket. The row is there before the object and goes after it.
+      `CREATE TABLE locks (
+        repository TEXT NOT NULL, id TEXT NOT NULL, batch TEXT NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (repository, id)
+      ) STRICT`,
+      `CREATE INDEX locks_batch ON locks (batch)`,
       `CREATE TABLE jobs (
         id TEXT PRIMARY KEY, kind TEXT NOT NULL, host TEXT NOT NULL REFERENCES hosts (id),
         repository TEXT NOT NULL, source TEXT, policy TEXT, policy_name TEXT,
@@ -138,14 +149,17 @@ export const migrations: readonly Migration[] = [
         state TEXT NOT NULL CHECK (state IN ('outstanding', 'used')),
         PRIMARY KEY (batch, method, object)
       ) STRICT`,
-      // Claim checks of a commit: resumable, cursor here.
+      // Claim checks of a commit: resumable, cursor here and in objects.checked_at. From 'writing' on it can
+      // only become accepted. Receipt and bytes are cleared at the end; body_sha256 tells repeats from others.
       `CREATE TABLE commits (
         job TEXT NOT NULL, attempt INTEGER NOT NULL, fence INTEGER NOT NULL, batch TEXT NOT NULL, repository TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('checking', 'accepted', 'refused')),
-        cursor INTEGER NOT NULL DEFAULT 0, listing_cursor TEXT, code TEXT, message TEXT,
-        receipt_json TEXT NOT NULL, signature TEXT NOT NULL, bytes TEXT NOT NULL, at INTEGER NOT NULL, checked_at INTEGER,
-        PRIMARY KEY (job, attempt)
+        state TEXT NOT NULL CHECK (state IN ('checking', 'writing', 'accepted', 'refused')),
+        listing_cursor TEXT, code TEXT, message TEXT, snapshot TEXT NOT NULL, body_sha256 TEXT NOT NULL,
+        receipt_json TEXT, signature TEXT NOT NULL, bytes TEXT, sequence INTEGER, at INTEGER NOT NULL,
+        checked_at INTEGER, PRIMARY KEY (job, attempt)
       ) STRICT`,
+      `CREATE INDEX commits_open ON commits (state, at)`,
+      `CREATE INDEX commits_snapshot ON commits (snapshot)`,
       // The catalogue.
       `CREATE TABLE snapshots (
         id TEXT PRIMARY KEY, repository TEXT NOT NULL, host TEXT NOT NULL, source TEXT NOT NULL, job TEXT NOT NULL UNIQUE,
@@ -159,6 +173,7 @@ export const migrations: readonly Migration[] = [
         job TEXT NOT NULL, stored_at INTEGER NOT NULL, checked_at INTEGER,
         PRIMARY KEY (repository, id)
       ) STRICT`,
+      `CREATE INDEX snapshots_repository ON snapshots (repository, source, time)`,
       `CREATE TABLE pages (
         job TEXT NOT NULL, page INTEGER NOT NULL, last INTEGER NOT NULL, bytes TEXT NOT NULL, at INTEGER NOT NULL,
         PRIMARY KEY (job, page)

@@ -13,6 +13,7 @@ import type {
 } from '../../../shared/backup/job.ts'
 import type { Outcome, Reason } from '../../../shared/backup/outcome.ts'
 import type { Receipt } from '../../../shared/backup/receipt.ts'
+import type { ErrorCode } from '../../../shared/errors.ts'
 import type { PolicyDocument } from '../../../shared/policy/document.ts'
 import type { Hello } from '../../../shared/protocol/hello.ts'
 import type { ProbeFinding, VaultCapabilities, VaultPlace } from '../../../shared/vault/vault.ts'
@@ -100,6 +101,8 @@ export const hosts = sqliteTable('hosts', {
   inventory: json<Inventory>('inventory_json'),
   inventoryAt: instant('inventory_at'),
   removedAt: instant('removed_at'),
+  freeStateBytes: integer('free_state_bytes'),
+  duplicateAt: instant('duplicate_at'),
 })
 
 export const challenges = sqliteTable('challenges', {
@@ -152,6 +155,12 @@ export const sources = sqliteTable(
   (table) => [primaryKey({ columns: [table.host, table.source] })],
 )
 
+/** Config and key files of a repository that is being made, in base64. */
+export interface InitialFiles {
+  readonly config: string
+  readonly keys: readonly string[]
+}
+
 export const repositories = sqliteTable('repositories', {
   id: text('id').primaryKey(),
   host: text('host').notNull().unique(),
@@ -163,6 +172,7 @@ export const repositories = sqliteTable('repositories', {
   receipts: integer('receipts').notNull().default(0),
   createdAt: instant('created_at').notNull(),
   readyAt: instant('ready_at'),
+  initial: json<InitialFiles>('initial_json'),
 })
 
 export const escrows = sqliteTable(
@@ -197,9 +207,18 @@ export const batches = sqliteTable('batches', {
   acceptedAt: instant('accepted_at'),
   endedAt: instant('ended_at'),
   urlsUntil: instant('urls_until').notNull().default(0),
-  lockId: text('lock_id'),
-  lockAt: instant('lock_at'),
 })
+
+export const locks = sqliteTable(
+  'locks',
+  {
+    repository: text('repository').notNull(),
+    id: text('id').notNull(),
+    batch: text('batch').notNull(),
+    at: instant('at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.repository, table.id] })],
+)
 
 export const jobs = sqliteTable('jobs', {
   id: text('id').primaryKey(),
@@ -256,14 +275,16 @@ export const commits = sqliteTable(
     fence: integer('fence').notNull(),
     batch: text('batch').notNull(),
     repository: text('repository').notNull(),
-    state: text('state').$type<'checking' | 'accepted' | 'refused'>().notNull(),
-    cursor: integer('cursor').notNull().default(0),
+    state: text('state').$type<'checking' | 'writing' | 'accepted' | 'refused'>().notNull(),
     listingCursor: text('listing_cursor'),
-    code: text('code'),
+    code: text('code').$type<ErrorCode>(),
     message: text('message'),
-    receipt: json<Receipt>('receipt_json').notNull(),
+    snapshot: text('snapshot').notNull(),
+    bodySha256: text('body_sha256').notNull(),
+    receipt: json<Receipt>('receipt_json'),
     signature: text('signature').notNull(),
-    bytes: text('bytes').notNull(),
+    bytes: text('bytes'),
+    sequence: integer('sequence'),
     at: instant('at').notNull(),
     checkedAt: instant('checked_at'),
   },
