@@ -1,0 +1,345 @@
+// From a source to a root tree: walk, save files as they come, save each directory after all below it.
+
+import type { BigIntStats } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { systemErrorCode } from '../native/syscall-error.ts'
+import type { TreeNode } from '../repository/tree.ts'
+import type { SavedFile } from '../repository/writer.ts'
+import { measure } from '../sources/measure.ts'
+import type { Source, SourceDirectory, SourceEntry } from '../sources/source.ts'
+import {
+  type Archived,
+  type ArchiveOptions,
+  type ArchiveProgress,
+  type ArchiveRemark,
+  archiveWarnings,
+} from './archive-contract.ts'
+import { ArchiveCounts } from './archive-counts.ts'
+import { LinkedFiles } from './linked-files.ts'
+import { NamedCounts } from './named-counts.ts'
+import { Slots } from './slots.ts'
+import { findNode, saveAbove } from './snapshot-path.ts'
+import { type FileEntry, readSteadily } from './steady-read.ts'
+import { commonFields, linkFields } from './tree-node.ts'
+import { loadParentNodes, type ParentNodes, unchangedContent } from './unchanged.ts'
+
+/** Files read at a time: enough to have the next one at hand while a pack waits for its upload. Each takes about 11 MiB. */
+const FILES_AT_ONCE = 3
+/** Directories whose listing waits for its last files or for the writer; they hold a descriptor and their nodes. */
+const OPEN_ENDS = 64
+/** Entries dealt with before other work gets its turn: about a millisecond. */
+const TURN = 200
+
+/**
+ * Save everything in `source`. Throws the system's error if its root cannot be opened or listed, what the
+ * writer throws, and the signal's reason; whatever else goes wrong in the source becomes a remark.
+ */
+export async function archive(options: ArchiveOptions): Promise<Archived> {
+  return new Archive(options).run()
+}
+
+/** A node that will be known later, in an object so that awaiting the walk does not await it too. */
+interface Walked {
+  readonly node: Promise<TreeNode>
+}
+
+/** Nodes of one directory in order; undefined for what is not in the snapshot. */
+type NodeSink = (TreeNode | undefined | Promise<TreeNode | undefined>)[]
+
+/** Where an entry stands. */
+interface Place {
+  readonly directory: SourceDirectory
+  /** Relative to the source's root. */
+  readonly path: Buffer
+  readonly parent: ParentNodes
+  readonly nodes: NodeSink
+}
+
+type Content = Required<Pick<TreeNode, 'content' | 'size'>>
+type Described = Pick<SourceDirectory, 'stat' | 'attributes'>
+type DirectoryEntry = Extract<SourceEntry, { kind: 'dir' }>
+type OtherEntry = Exclude<
+  Extract<SourceEntry, Described>,
+  { kind: 'file' } | { kind: 'dir' } | { kind: 'socket' }
+>
+
+class Archive {
+  readonly #options: ArchiveOptions
+  readonly remarks = new NamedCounts<ArchiveRemark>((what) => archiveWarnings.has(what))
+  readonly #progress: ArchiveProgress
+  readonly #counts = new ArchiveCounts()
+  readonly #files = new Slots(FILES_AT_ONCE)
+  readonly #ends = new Slots(OPEN_ENDS)
+  /** What goes on beside the walk; all of it has ended before `run` does. */
+  readonly #underWay = new Set<Promise<unknown>>()
+  /** Stops everything when one part fails. */
+  readonly #stop = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #links = new LinkedFiles()
+  #seen = 0
+
+  constructor(options: ArchiveOptions) {
+    this.#options = options
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal])
+    this.#progress = { files: 0, directories: 0, bytes: 0, total: options.expected }
+  }
+
+  async run(): Promise<Archived> {
+    const { source, expected } = this.#options
+    this.#signal.throwIfAborted()
+    try {
+      if (!expected) this.#background(this.#measure())
+      const tree = await this.#root(source)
+      const warned = [...archiveWarnings].some((what) => this.remarks.count(what) > 0)
+      return { tree, statistics: this.#counts, remarks: this.remarks, warned }
+    } catch (error) {
+      this.#stop.abort(error)
+      throw error
+    } finally {
+      this.#stop.abort()
+      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    }
+  }
+
+  async #measure(): Promise<void> {
+    this.#progress.total = await measure(this.#options.source, this.#signal).catch(() => undefined)
+    this.#report()
+  }
+
+  async #root(source: Source): Promise<string> {
+    const { parentTree, loadTree } = this.#options
+    const before =
+      parentTree === undefined ? undefined : await findNode(source.path, parentTree, loadTree)
+    const directory = source.open()
+    const entries = listed(directory)
+    const name = source.path.at(-1)!
+    const walked = await this.#directory(name, directory, entries, Buffer.alloc(0), before)
+    return saveAbove(source.path, await walked.node, (nodes) => this.#saveTree(nodes))
+  }
+
+  /** Keep a promise from being forgotten or from crashing the process; whoever awaits it gets its error. */
+  #background<T>(work: Promise<T>): Promise<T> {
+    const tracked = work
+      .catch((error) => this.#stop.abort(error))
+      .finally(() => this.#underWay.delete(tracked))
+    this.#underWay.add(tracked)
+    return work
+  }
+
+  /**
+   * Walk a directory. Resolves when its entries were all looked at; its node follows when its last file
+   * is saved. Closes `directory`. Throws only what must end the run.
+   */
+  async #directory(
+    name: Buffer,
+    directory: SourceDirectory,
+    entries: Iterable<SourceEntry>,
+    path: Buffer,
+    before: TreeNode | undefined,
+  ): Promise<Walked> {
+    const nodes: NodeSink = []
+    try {
+      const parent = await loadParentNodes(before?.subtree, this.#options.loadTree)
+      for (const entry of entries) {
+        this.#signal.throwIfAborted()
+        if (++this.#seen % TURN === 0) await nextTurn()
+        await this.#entry(entry, { directory, path: join(path, entry.name), parent, nodes })
+      }
+      await this.#ends.take()
+    } catch (error) {
+      // Files of it may still be reading; the descriptor must outlive them.
+      this.#background(Promise.allSettled(nodes).then(() => directory.close()))
+      throw error
+    }
+    const node = this.#finish(name, directory, path, nodes, before).finally(() => {
+      this.#ends.release()
+      directory.close()
+    })
+    return { node: this.#background(node) }
+  }
+
+  async #finish(
+    name: Buffer,
+    directory: SourceDirectory,
+    path: Buffer,
+    nodes: NodeSink,
+    before: TreeNode | undefined,
+  ): Promise<TreeNode> {
+    const settled = await Promise.all(nodes)
+    this.#signal.throwIfAborted()
+    const subtree = await this.#saveTree(settled.filter((node) => node !== undefined))
+    const common = this.#common(name, directory, path)
+    const node: TreeNode = { ...common, type: 'dir', subtree }
+    this.#counts.directory(before, node)
+    this.#progress.directories++
+    this.#report()
+    return node
+  }
+
+  /** Deal with one entry; its node, or the promise of it, goes into `at.nodes`. */
+  async #entry(entry: SourceEntry, at: Place): Promise<void> {
+    const { remarks } = this
+    switch (entry.kind) {
+      case 'file':
+        return this.#file(entry, at)
+      case 'dir':
+        return this.#subdirectory(entry, at)
+      case 'vanished':
+        return remarks.add('vanished', at.path)
+      case 'unreadable':
+        return remarks.add('unreadable', at.path, entry.code)
+      case 'socket':
+        return remarks.add('socket', at.path)
+      default:
+        at.nodes.push(this.#otherNode(entry, at))
+    }
+  }
+
+  #otherNode(entry: OtherEntry, at: Place): TreeNode {
+    const common = this.#common(entry.name, entry, at.path)
+    // restic keeps no number of links for fifos.
+    if (entry.kind === 'fifo') return { ...common, type: 'fifo' }
+    const linked = { ...common, ...linkFields(entry.stat) }
+    if (entry.kind === 'symlink') return { ...linked, type: 'symlink', linkTarget: entry.target }
+    return { ...linked, type: entry.kind, device: entry.stat.rdev }
+  }
+
+  async #subdirectory(entry: DirectoryEntry, at: Place): Promise<void> {
+    if (entry.mount) {
+      this.remarks.add(entry.mount === 'entered' ? 'other-file-system' : 'left-out-mount', at.path)
+    }
+    let directory: SourceDirectory
+    let entries: Iterable<SourceEntry>
+    try {
+      directory = entry.open()
+      entries = entry.mount === 'left-out' ? [] : listed(directory)
+    } catch (error) {
+      const code = systemErrorCode(error)
+      if (code === undefined) throw error
+      return this.remarks.add(code === 'ENOENT' ? 'vanished' : 'unreadable', at.path, code)
+    }
+    const before = at.parent.get(entry.name.toString('latin1'))
+    const walked = await this.#directory(entry.name, directory, entries, at.path, before)
+    at.nodes.push(walked.node)
+  }
+
+  async #file(entry: FileEntry, at: Place): Promise<void> {
+    const { writer } = this.#options
+    const before = at.parent.get(entry.name.toString('latin1'))
+    const kept = unchangedContent(entry.stat, before, (chunk) => writer.knows('data', chunk))
+    const known = kept ?? this.#links.contentOf(entry.stat)
+    if (known) {
+      const saved = { content: known, size: entry.stat.size }
+      at.nodes.push(this.#fileNode(entry, entry.stat, saved, at))
+      this.#progress.bytes += Number(saved.size)
+      this.#countFile(before, saved.size, kept !== undefined)
+      return
+    }
+    await this.#files.take()
+    const read = this.#read(entry, before, at).finally(() => this.#files.release())
+    at.nodes.push(this.#background(read))
+  }
+
+  async #read(
+    entry: FileEntry,
+    before: TreeNode | undefined,
+    at: Place,
+  ): Promise<TreeNode | undefined> {
+    const { clock, writer, isVolatile } = this.#options
+    let counted = 0
+    const outcome = await readSteadily<SavedFile>(entry, {
+      look: () => at.directory.look(entry.name),
+      save: (chunks) => {
+        this.#progress.bytes -= counted // of a read that was not the last
+        counted = 0
+        return writer.saveFile(
+          this.#watched(chunks, (length) => {
+            counted += length
+          }),
+        )
+      },
+      clock,
+      signal: this.#signal,
+    })
+    if (outcome.kind === 'gone') this.remarks.add('vanished', at.path)
+    else if (outcome.kind === 'unreadable') this.remarks.add('unreadable', at.path, outcome.code)
+    else if (outcome.kind === 'replaced') return this.#replaced(outcome.entry, at)
+    if (outcome.kind !== 'saved') return undefined
+    const { stat, saved, change } = outcome
+    if (change === 'grew') this.remarks.add('grew', at.path)
+    else if (change) this.remarks.add(isVolatile(at.path) ? 'volatile' : 'changed', at.path)
+    else this.#links.remember(stat, saved.content)
+    this.#countFile(before, saved.size, false)
+    this.#counts.added('data', saved.added)
+    return this.#fileNode(outcome.entry, stat, saved, at)
+  }
+
+  /** What was a file when it was listed became something else before it could be read. */
+  #replaced(entry: SourceEntry, at: Place): TreeNode | undefined {
+    if (entry.kind === 'socket') this.remarks.add('socket', at.path)
+    else if (entry.kind === 'dir') this.remarks.add('unreadable', at.path, 'EISDIR')
+    else if (isOther(entry)) return this.#otherNode(entry, at)
+    return undefined
+  }
+
+  #fileNode(entry: FileEntry, stat: BigIntStats, saved: Content, at: Place): TreeNode {
+    const { size, content } = saved
+    const common = this.#common(entry.name, { stat, attributes: entry.attributes }, at.path)
+    return { ...common, ...linkFields(stat), type: 'file', size, content }
+  }
+
+  #common(name: Buffer, described: Described, path: Buffer): Omit<TreeNode, 'type'> {
+    const { stat, attributes } = described
+    if ('code' in attributes) this.remarks.add('attributes-unreadable', path, attributes.code)
+    return commonFields(name, stat, attributes, this.#options)
+  }
+
+  async *#watched(
+    chunks: AsyncIterable<Uint8Array>,
+    passed: (length: number) => void,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      yield chunk
+      passed(chunk.length)
+      this.#progress.bytes += chunk.length
+      this.#report()
+    }
+  }
+
+  async #saveTree(nodes: readonly TreeNode[]): Promise<string> {
+    const { id, added } = await this.#options.writer.saveTree(nodes)
+    this.#counts.added('tree', added)
+    return id
+  }
+
+  #countFile(before: TreeNode | undefined, size: bigint, kept: boolean): void {
+    this.#counts.file(before, size, kept)
+    this.#progress.files++
+    this.#report()
+  }
+
+  #report(): void {
+    this.#options.onProgress(this.#progress)
+  }
+}
+
+/** The entries of a directory that is closed again if they cannot be listed. */
+function listed(directory: SourceDirectory): Iterable<SourceEntry> {
+  try {
+    return directory.entries()
+  } catch (error) {
+    directory.close()
+    throw error
+  }
+}
+
+/** The path of `name` in the directory at `path`, relative to the source's root. */
+function join(path: Buffer, name: Buffer): Buffer {
+  return path.length === 0 ? name : Buffer.concat([path, slash, name])
+}
+
+const slash = Buffer.from('/')
+
+function isOther(entry: SourceEntry): entry is OtherEntry {
+  return ['symlink', 'fifo', 'dev', 'chardev'].includes(entry.kind)
+}

@@ -1,0 +1,75 @@
+// What a backup can read: a tree of entries with their metadata, and the bytes of its files.
+
+import type { BigIntStats } from 'node:fs'
+import type { Xattr } from '../native/xattrs.ts'
+
+/** Something that can be backed up. */
+export interface Source {
+  /** Its place in the snapshot, one component each: `volumes`, `pgdata`. Never empty. */
+  readonly path: readonly Buffer[]
+
+  /** Open its root. Throws a system error if it is missing or not a directory. */
+  open(): SourceDirectory
+}
+
+/** Extended attributes, or why they could not be read: the system's code. */
+export type Attributes = { readonly xattrs: readonly Xattr[] } | { readonly code: string }
+
+/** An open directory. Holds one descriptor until `close`. */
+export interface SourceDirectory {
+  /** The directory's own metadata, taken from what is open. */
+  readonly stat: BigIntStats
+  readonly attributes: Attributes
+
+  /**
+   * Its entries, sorted by the bytes of their names, each looked at when it is asked for: what is
+   * yielded early may have changed when it is opened. The call itself lists the names and throws a
+   * system error if that fails; iterating does not throw.
+   */
+  entries(): Iterable<SourceEntry>
+
+  /** What the name belongs to now. */
+  look(name: Buffer): SourceEntry
+
+  /** May be called more than once. What was opened from it lives on. */
+  close(): void
+}
+
+interface Described {
+  /** One path component: any bytes but `/` and NUL. */
+  readonly name: Buffer
+  readonly stat: BigIntStats
+  readonly attributes: Attributes
+}
+
+export type SourceEntry =
+  | (Described & { readonly kind: 'file'; open(): SourceFile })
+  | (Described & {
+      readonly kind: 'dir'
+      open(): SourceDirectory
+      /** Set on a mount point of another file system; `left-out` ones must be stored as empty. */
+      readonly mount?: 'entered' | 'left-out'
+    })
+  | (Described & { readonly kind: 'symlink'; readonly target: Buffer })
+  | (Described & { readonly kind: 'fifo' | 'dev' | 'chardev' | 'socket' })
+  /** It was listed, and gone when it was looked at. */
+  | { readonly kind: 'vanished'; readonly name: Buffer }
+  /** It is there and cannot be looked at; `code` is the system's. */
+  | { readonly kind: 'unreadable'; readonly name: Buffer; readonly code: string }
+
+/** An open regular file. Holds one descriptor until `close`. */
+export interface SourceFile {
+  /** As it was when opened: what the snapshot records, whatever happens afterwards. */
+  readonly stat: BigIntStats
+
+  /**
+   * Its bytes from the start up to the size it had when opened, fewer if it shrank. A chunk is lent
+   * until the next one is asked for. Holes come as zeros without being read.
+   */
+  content(): AsyncIterable<Uint8Array>
+
+  /** The same file's metadata as it is now. */
+  now(): BigIntStats
+
+  close(): void
+}
