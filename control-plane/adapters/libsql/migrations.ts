@@ -137,8 +137,9 @@ export const migrations: readonly Migration[] = [
         requested_by TEXT NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER
       ) STRICT`,
       `CREATE UNIQUE INDEX jobs_slot ON jobs (policy, host, source, slot_at) WHERE slot_at IS NOT NULL`,
-      // At most one pending run per policy and source.
-      `CREATE UNIQUE INDEX jobs_pending ON jobs (policy, host, source) WHERE policy IS NOT NULL AND state = 'queued'`,
+      // At most one pending run per policy and source; a lost attempt that waits for its next does not count.
+      `CREATE UNIQUE INDEX jobs_pending ON jobs (policy, host, source)
+       WHERE policy IS NOT NULL AND state = 'queued' AND attempt = 0`,
       `CREATE INDEX jobs_state ON jobs (state, host, created_at)`,
       `CREATE INDEX jobs_created ON jobs (created_at)`,
       `CREATE INDEX jobs_batch ON jobs (batch)`,
