@@ -23,15 +23,35 @@ export function compress(plain: Uint8Array, level: number): Buffer {
 
 /**
  * What `packed` holds, at most `limit` bytes: more rejects with `too-large` before it is in memory, anything
- * that is not zstd with `damaged`.
+ * that is not zstd with `damaged`. Several frames in a row are one content, as restic's decoder has it.
  */
 export function decompress(packed: Uint8Array, limit: number): Buffer {
+  const first = decodeFrame(packed, limit)
+  if (first.consumed === packed.length) return first.plain
+  const parts = [first.plain]
+  let length = first.plain.length
+  for (let at = first.consumed; at < packed.length; ) {
+    const { plain, consumed } = decodeFrame(packed.subarray(at), limit - length)
+    parts.push(plain)
+    length += plain.length
+    at += consumed
+  }
+  return Buffer.concat(parts)
+}
+
+/** One frame and how many bytes of `packed` it took: Node 24's synchronous call stops after the first frame. */
+function decodeFrame(packed: Uint8Array, limit: number): { plain: Buffer; consumed: number } {
   try {
-    return zstdDecompressSync(packed, {
+    const decoded = zstdDecompressSync(packed, {
       maxOutputLength: Math.max(limit, 1),
       chunkSize: Math.max(leastStep, Math.min(limit, decodeStep)),
-    })
+      info: true,
+    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } }
+    const { buffer: plain, engine } = decoded
+    if (engine.bytesWritten === 0) throw damaged('compressed data ends in what is no frame')
+    return { plain, consumed: engine.bytesWritten }
   } catch (cause) {
+    if (cause instanceof RepositoryError) throw cause
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
       throw new RepositoryError('too-large', `compressed data exceeds its limit of ${limit} bytes`)
     }

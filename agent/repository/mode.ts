@@ -8,15 +8,16 @@ const goSetgid = 2 ** 22
 const goChar = 2 ** 21
 const goSticky = 2 ** 20
 
-const typeOfFormat: { readonly [format: number]: NodeType } = {
-  26411: 'socket',
-  21609: 'symlink',
-  16807: 'file',
-  14406: 'dev',
-  9604: 'dir',
-  4802: 'chardev',
-  2401: 'fifo',
-}
+// A Map, because object keys in octal do not survive every formatter.
+const typeOfFormat = new Map<number, NodeType>([
+  [0o140000, 'socket'],
+  [0o120000, 'symlink'],
+  [0o100000, 'file'],
+  [0o060000, 'dev'],
+  [0o040000, 'dir'],
+  [0o020000, 'chardev'],
+  [0o010000, 'fifo'],
+])
 
 const goTypeBits: { readonly [type in NodeType]: number } = {
   file: 0,
@@ -30,7 +31,7 @@ const goTypeBits: { readonly [type in NodeType]: number } = {
 
 /** The node type of a `st_mode`; undefined for a kind of file that Linux does not have. */
 export function nodeType(stMode: number): NodeType | undefined {
-  return typeOfFormat[stMode & 0o170000]
+  return typeOfFormat.get(stMode & 0o170000)
 }
 
 /** The Go FileMode of a `st_mode`. */
