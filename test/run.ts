@@ -50,14 +50,19 @@ const child = spawn(process.execPath, [vitest, ...words.flat()], {
 })
 
 let interrupted: NodeJS.Signals | undefined
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(signal, () => {
-    if (interrupted !== undefined) return
-    interrupted = signal
-    say(`${signal}: stopping the tests and what they started`)
-    child.kill(signal)
-    setTimeout(() => child.kill('SIGKILL'), farewell * 1000).unref()
-  })
+const interrupt = (signal: NodeJS.Signals) => {
+  if (interrupted !== undefined) return
+  interrupted = signal
+  say(`${signal}: stopping the tests and what they started`)
+  child.kill(signal)
+  setTimeout(() => child.kill('SIGKILL'), farewell * 1000).unref()
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt)
+// npm 11 hands SIGTERM to the shell between itself and us, and the shell dies of it without a word to us.
+if (process.env.npm_lifecycle_event !== undefined) {
+  const shell = process.ppid
+  setInterval(() => process.ppid !== shell && interrupt('SIGTERM'), 500).unref()
+}
 
 const exitCode = await new Promise<number>((resolve) => {
   child.on('error', (error) => {
