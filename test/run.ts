@@ -10,7 +10,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArguments } from './rig/arguments.ts'
-import { sweep } from './rig/leftovers.ts'
+import { noTraces, remember, sweep } from './rig/leftovers.ts'
 import { cacheDirectory, isDebianAsRoot, projectRoot } from './rig/machine.ts'
 import { ensurePrograms, everyProgram } from './rig/packages.ts'
 import type { Totals } from './rig/totals.ts'
@@ -32,6 +32,11 @@ await sweep(say)
 
 mkdirSync(cacheDirectory, { recursive: true })
 const scratch = mkdtempSync(join(tmpdir(), 'holdfast-test-'))
+// Should we be killed, the next run clears this folder away.
+const remembered =
+  process.platform === 'linux'
+    ? remember({ ...noTraces, what: 'temporary files of the tests', folders: [scratch] })
+    : undefined
 const totalsFile = join(scratch, 'totals.json')
 const vitest = join(projectRoot, 'node_modules', 'vitest', 'vitest.mjs')
 const words = [
@@ -45,6 +50,8 @@ const child = spawn(process.execPath, [vitest, ...words.flat()], {
     ...process.env,
     ...(all ? { HOLDFAST_TEST_ALL: '1' } : {}),
     HOLDFAST_TOTALS: totalsFile,
+    // A test that is cut short cannot remove its files; here they go with the run.
+    TMPDIR: scratch,
   },
   stdio: ['ignore', 'inherit', 'inherit'],
 })
@@ -75,6 +82,7 @@ await sweep(say)
 
 const totals = readTotals()
 rmSync(scratch, { recursive: true, force: true })
+await remembered?.clear()
 process.exitCode = report(totals)
 
 function readTotals(): Totals | undefined {

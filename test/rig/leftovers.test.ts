@@ -36,7 +36,11 @@ describe.skipIf(docker.missing ?? !docker.private)('a private engine', () => {
     try {
       const Image = await ensureTestImage(engine.docker)
       await engine.docker.createVolume({ Name: 'kept' })
-      const container = await engine.docker.createContainer({ Image, Cmd: ['sleep', '1000'], StopTimeout: 1 })
+      const container = await engine.docker.createContainer({
+        Image,
+        Cmd: ['sleep', '1000'],
+        StopTimeout: 1,
+      })
       await container.start()
       await engine.crashAndRestart()
       expect((await engine.docker.getVolume('kept').inspect()).Name).toBe('kept')

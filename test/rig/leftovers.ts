@@ -29,7 +29,7 @@ interface LedgerEntry extends Traces {
   readonly owner: ProcessIdentity
 }
 
-const nothing: Traces = {
+export const noTraces: Traces = {
   what: '',
   processes: [],
   patience: 0,
@@ -86,7 +86,7 @@ export async function sweep(say: (sentence: string) => void): Promise<void> {
       let entry: LedgerEntry
       try {
         // An older checkout may have written fewer fields.
-        entry = { ...nothing, ...JSON.parse(readFileSync(path, 'utf8')) }
+        entry = { ...noTraces, ...JSON.parse(readFileSync(path, 'utf8')) }
       } catch {
         // A live owner crossed it out, or died before its first line was whole: nothing had started then.
         continue

@@ -89,6 +89,8 @@ async function part<A, T extends object>(
   if (answer.required) throw new Error(`${name} could not be had: ${answer.because}`)
   const refuse = (_target: object, property: string | symbol) => {
     if (property === 'missing') return answer.because
+    // What `await` and loggers look at is not use.
+    if (property === 'then' || typeof property === 'symbol') return undefined
     throw new Error(`${name} could not be had (skip the tests that need it): ${answer.because}`)
   }
   return new Proxy({}, { get: refuse }) as Part<T>
