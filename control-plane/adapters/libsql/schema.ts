@@ -17,6 +17,7 @@ import type { ErrorCode } from '../../../shared/errors.ts'
 import type { PolicyDocument } from '../../../shared/policy/document.ts'
 import type { Hello } from '../../../shared/protocol/hello.ts'
 import type { ProbeFinding, VaultCapabilities, VaultPlace } from '../../../shared/vault/vault.ts'
+import type { InitialFiles } from '../../ports/store/repositories.ts'
 
 /** Integer milliseconds UTC. */
 const instant = (name: string) => integer(name)
@@ -154,12 +155,6 @@ export const sources = sqliteTable(
   },
   (table) => [primaryKey({ columns: [table.host, table.source] })],
 )
-
-/** Config and key files of a repository that is being made, in base64. */
-export interface InitialFiles {
-  readonly config: string
-  readonly keys: readonly string[]
-}
 
 export const repositories = sqliteTable('repositories', {
   id: text('id').primaryKey(),
