@@ -1,58 +1,64 @@
 // The index in memory: where every known blob lies, in typed arrays of at most 64 bytes per blob.
 import type { BlobType, PackedBlob } from './blob.ts'
-import { RepositoryError } from './errors.ts'
-import { type Id, idBytes } from './id.ts'
+import type { Id } from './id.ts'
 import type { IndexedPack } from './index-file.ts'
+import { IdScratch, idWords, Rows } from './rows.ts'
 
 /** Where a blob lies. */
 export interface BlobPlace extends PackedBlob {
   readonly pack: Id
 }
 
-/** Uint32 words of one entry: 8 of the id, then listing and type, offset, length, uncompressed length. */
-const entryWords = 12
-const idWords = 8
-/** Entries per segment: growing never copies, and never holds more than 3 MiB unused. */
-const segmentEntries = 65_536
+// A row per blob: its id, then these words. 48 bytes, and 5.3 to 10.7 more in the table that finds it.
+const listingWord = idWords // the listing it belongs to; the top bit is set for tree blobs
+const offsetWord = idWords + 1
+const lengthWord = idWords + 2
+const uncompressedWord = idWords + 3
+const blobWidth = idWords + 4
 const treeBit = 0x80000000
-const noEntry = 0
 
-/** A pack as one index file lists it. The same pack in two files is listed twice; either may vanish alone. */
-interface Listing {
-  readonly pack: Id
-  /** Undefined until an index file that lists this pack is stored. */
-  file: Id | undefined
-  readonly first: number // number of its first entry
-  readonly count: number
-  live: boolean
-}
+// A row per listing, which is a pack as one index file lists it: the pack's id, then these words. The same pack in
+// two index files has two listings, of which either may vanish alone. 44 bytes, shared by a dozen blobs or more.
+const firstWord = idWords // number of its first blob row
+const countWord = idWords + 1
+const fileWord = idWords + 2
+const listingWidth = idWords + 3
+const unlisted = 0 // stored in this run; no index file lists it yet. Files are numbered from 1
+const gone = 0xffffffff // the index file is gone
+
+const freeSlot = 0
+const firstSlots = 1024
 
 /**
- * Known blobs by type and id. 48 bytes per entry and at most 10.7 for the table that finds it. Entries of index
- * files that were removed stay in memory, unseen; an index lives no longer than one run.
+ * Known blobs by type and id. What removed index files listed stays in memory, unseen; an index lives no longer
+ * than one run.
  */
 export class BlobIndex {
-  readonly #segments: Uint32Array[] = []
-  readonly #listings: Listing[] = []
-  readonly #byPack = new Map<Id, number[]>()
-  readonly #byFile = new Map<Id, Set<number>>()
-  #slots = new Uint32Array(1024) // entry number + 1; 0 is free
-  #entries = 0
-  readonly #scratch = Buffer.alloc(idBytes)
-  readonly #scratchWords = new Uint32Array(this.#scratch.buffer, this.#scratch.byteOffset, idWords)
+  readonly #blobs = new Rows(blobWidth, 65_536)
+  readonly #listings = new Rows(listingWidth, 4096)
+  /** Number of each live index file. */
+  readonly #files = new Map<Id, number>()
+  #fileNames: Id[] = []
+  /** Listings that no index file lists yet. */
+  readonly #unlisted = new Map<Id, number>()
+  /** Open addressing by the first word of an id, at most three quarters full: blob row + 1, or 0. */
+  #slots = new Uint32Array(firstSlots)
+  readonly #scratch = new IdScratch()
+  #wantTree = false
+  #slot = 0
 
   /** How many entries exist, blobs listed twice counted twice. */
   get size(): number {
-    return this.#entries
+    return this.#blobs.length
   }
 
   /** The index files whose blobs are known. */
   get files(): Iterable<Id> {
-    return this.#byFile.keys()
+    return this.#files.keys()
   }
 
   hasFile(file: Id): boolean {
-    return this.#byFile.has(file)
+    return this.#files.has(file)
   }
 
   has(type: BlobType, id: Id): boolean {
@@ -61,15 +67,15 @@ export class BlobIndex {
 
   /** Where a blob lies, in one of its packs. */
   find(type: BlobType, id: Id): BlobPlace | undefined {
-    const entry = this.#lookup(type, id)
-    return entry < 0 ? undefined : this.#placeOf(entry)
+    const row = this.#lookup(type, id)
+    return row < 0 ? undefined : this.#placeOf(row)
   }
 
   /** Everywhere a blob lies: the same blob may be in several packs. */
   findAll(type: BlobType, id: Id): BlobPlace[] {
     const places: BlobPlace[] = []
-    for (let entry = this.#lookup(type, id); entry >= 0; entry = this.#lookupAgain()) {
-      places.push(this.#placeOf(entry))
+    for (let row = this.#lookup(type, id); row >= 0; row = this.#lookupAgain()) {
+      places.push(this.#placeOf(row))
     }
     return places
   }
@@ -81,115 +87,112 @@ export class BlobIndex {
 
   /** Make known what a stored index file lists. */
   addFile(file: Id, packs: Iterable<IndexedPack>): void {
-    if (this.#byFile.has(file)) return
-    this.#byFile.set(file, new Set())
-    for (const pack of packs) this.#add(pack, file)
+    if (this.#files.has(file)) return
+    const number = this.#numberFile(file)
+    for (const pack of packs) this.#add(pack, number)
   }
 
   /** Make known a pack that was stored in this run and that no index file lists yet. */
   addPack(pack: IndexedPack): void {
-    this.#add(pack, undefined)
+    this.#unlisted.set(pack.id, this.#add(pack, unlisted))
   }
 
   /** The packs of `addPack` are listed by this stored index file from now on. */
   adopt(file: Id, packs: Iterable<Id>): void {
-    const listings = this.#byFile.get(file) ?? new Set()
-    this.#byFile.set(file, listings)
+    const number = this.#files.get(file) ?? this.#numberFile(file)
     for (const pack of packs) {
-      for (const number of this.#byPack.get(pack) ?? []) {
-        const listing = this.#listings[number]!
-        if (listing.file !== undefined) continue
-        listing.file = file
-        listings.add(number)
-      }
+      const listing = this.#unlisted.get(pack)
+      if (listing === undefined) continue
+      this.#listings.set(listing, fileWord, number)
+      this.#unlisted.delete(pack)
     }
   }
 
   /** An index file is gone: blobs known from it alone are unknown again. */
   removeFile(file: Id): void {
-    for (const number of this.#byFile.get(file) ?? []) this.#listings[number]!.live = false
-    this.#byFile.delete(file)
+    const number = this.#files.get(file)
+    if (number === undefined) return
+    this.#files.delete(file)
+    for (let listing = 0; listing < this.#listings.length; listing++) {
+      if (this.#listings.get(listing, fileWord) === number) {
+        this.#listings.set(listing, fileWord, gone)
+      }
+    }
   }
 
-  /** Every live listing: a pack, the index file that lists it, and its blobs by offset as listed. */
+  /** Every live listing: a pack, the index file that lists it, and its blobs in the order listed. */
   *listings(): Generator<{ pack: Id; file: Id | undefined; blobs: PackedBlob[] }> {
-    for (const { pack, file, first, count, live } of this.#listings) {
-      if (!live) continue
+    for (let listing = 0; listing < this.#listings.length; listing++) {
+      const number = this.#listings.get(listing, fileWord)
+      if (number === gone) continue
+      const first = this.#listings.get(listing, firstWord)
+      const end = first + this.#listings.get(listing, countWord)
       const blobs: PackedBlob[] = []
-      for (let entry = first; entry < first + count; entry++) blobs.push(this.#placeOf(entry))
-      yield { pack, file, blobs }
+      for (let row = first; row < end; row++) blobs.push(this.#blobOf(row))
+      const file = number === unlisted ? undefined : this.#fileNames[number - 1]
+      yield { pack: this.#listings.getId(listing), file, blobs }
     }
   }
 
   /** Every known pack, once. */
   *packs(): Generator<Id> {
-    for (const [pack, listings] of this.#byPack) {
-      if (listings.some((number) => this.#listings[number]!.live)) yield pack
+    const seen = new Set<Id>()
+    for (let listing = 0; listing < this.#listings.length; listing++) {
+      const pack = this.#listings.getId(listing)
+      if (this.#listings.get(listing, fileWord) === gone || seen.has(pack)) continue
+      seen.add(pack)
+      yield pack
     }
   }
 
-  #add(pack: IndexedPack, file: Id | undefined): void {
-    const number = this.#listings.length
-    const count = pack.blobs.length
-    this.#listings.push({ pack: pack.id, file, first: this.#entries, count, live: true })
-    const listings = this.#byPack.get(pack.id)
-    if (listings === undefined) this.#byPack.set(pack.id, [number])
-    else listings.push(number)
-    if (file !== undefined) this.#byFile.get(file)!.add(number)
-    for (const blob of pack.blobs) this.#addBlob(blob, number)
+  #numberFile(file: Id): number {
+    const number = this.#fileNames.push(file)
+    this.#files.set(file, number)
+    return number
+  }
+
+  #add(pack: IndexedPack, file: number): number {
+    const listing = this.#listings.add()
+    this.#listings.setId(listing, this.#scratch.load(pack.id))
+    this.#listings.set(listing, firstWord, this.#blobs.length)
+    this.#listings.set(listing, countWord, pack.blobs.length)
+    this.#listings.set(listing, fileWord, file)
+    for (const blob of pack.blobs) this.#addBlob(blob, listing)
+    return listing
   }
 
   #addBlob(blob: PackedBlob, listing: number): void {
-    // The table is kept at most three quarters full.
-    if ((this.#entries + 1) * 4 > this.#slots.length * 3) this.#grow()
-    const entry = this.#entries
-    if (entry % segmentEntries === 0) {
-      this.#segments.push(new Uint32Array(segmentEntries * entryWords))
-    }
-    this.#entries++
-    const segment = this.#segments[Math.floor(entry / segmentEntries)]!
-    const at = (entry % segmentEntries) * entryWords
-    this.#readId(blob.id)
-    segment.set(this.#scratchWords, at)
-    segment[at + idWords] = blob.type === 'tree' ? (listing | treeBit) >>> 0 : listing
-    segment[at + idWords + 1] = blob.offset
-    segment[at + idWords + 2] = blob.length
-    segment[at + idWords + 3] = blob.uncompressedLength
-    this.#insert(entry, segment[at]!)
+    if ((this.#blobs.length + 1) * 4 > this.#slots.length * 3) this.#grow()
+    const words = this.#scratch.load(blob.id)
+    const row = this.#blobs.add()
+    this.#blobs.setId(row, words)
+    const tagged = blob.type === 'tree' ? (listing | treeBit) >>> 0 : listing
+    this.#blobs.set(row, listingWord, tagged)
+    this.#blobs.set(row, offsetWord, blob.offset)
+    this.#blobs.set(row, lengthWord, blob.length)
+    this.#blobs.set(row, uncompressedWord, blob.uncompressedLength)
+    this.#insert(row, words[0]!)
   }
 
-  #insert(entry: number, hash: number): void {
+  #insert(row: number, hash: number): void {
     const mask = this.#slots.length - 1
     let slot = hash & mask
-    while (this.#slots[slot] !== noEntry) slot = (slot + 1) & mask
-    this.#slots[slot] = entry + 1
+    while (this.#slots[slot] !== freeSlot) slot = (slot + 1) & mask
+    this.#slots[slot] = row + 1
   }
 
   #grow(): void {
     this.#slots = new Uint32Array(this.#slots.length * 2)
-    for (let entry = 0; entry < this.#entries; entry++) {
-      const segment = this.#segments[Math.floor(entry / segmentEntries)]!
-      this.#insert(entry, segment[(entry % segmentEntries) * entryWords]!)
-    }
+    for (let row = 0; row < this.#blobs.length; row++) this.#insert(row, this.#blobs.get(row, 0))
   }
-
-  #readId(id: Id): void {
-    if (this.#scratch.write(id, 'hex') !== idBytes) {
-      throw new RepositoryError('invalid-input', 'a blob id must be 64 hex characters')
-    }
-  }
-
-  #wantTree = false
-  #slot = 0
 
   #lookup(type: BlobType, id: Id): number {
-    this.#readId(id)
     this.#wantTree = type === 'tree'
-    this.#slot = this.#scratchWords[0]! & (this.#slots.length - 1)
+    this.#slot = this.#scratch.load(id)[0]! & (this.#slots.length - 1)
     return this.#probe()
   }
 
-  /** The next entry of the blob that was last looked up. */
+  /** The next row of the blob that was last looked up. */
   #lookupAgain(): number {
     this.#slot = (this.#slot + 1) & (this.#slots.length - 1)
     return this.#probe()
@@ -199,34 +202,30 @@ export class BlobIndex {
     const mask = this.#slots.length - 1
     for (; ; this.#slot = (this.#slot + 1) & mask) {
       const found = this.#slots[this.#slot]!
-      if (found === noEntry) return -1
-      const entry = found - 1
-      if (this.#matches(entry)) return entry
+      if (found === freeSlot) return -1
+      if (this.#matches(found - 1)) return found - 1
     }
   }
 
-  #matches(entry: number): boolean {
-    const segment = this.#segments[Math.floor(entry / segmentEntries)]!
-    const at = (entry % segmentEntries) * entryWords
-    const words = this.#scratchWords
-    for (let i = 0; i < idWords; i++) if (segment[at + i] !== words[i]) return false
-    const tagged = segment[at + idWords]!
+  #matches(row: number): boolean {
+    if (!this.#blobs.hasId(row, this.#scratch.words)) return false
+    const tagged = this.#blobs.get(row, listingWord)
     if (tagged >= treeBit !== this.#wantTree) return false
-    return this.#listings[(tagged & ~treeBit) >>> 0]!.live
+    return this.#listings.get((tagged & ~treeBit) >>> 0, fileWord) !== gone
   }
 
-  #placeOf(entry: number): BlobPlace {
-    const segment = this.#segments[Math.floor(entry / segmentEntries)]!
-    const at = (entry % segmentEntries) * entryWords
-    const words = segment.subarray(at, at + idWords)
-    const tagged = segment[at + idWords]!
+  #blobOf(row: number): PackedBlob {
     return {
-      id: Buffer.from(words.buffer, words.byteOffset, idBytes).toString('hex'),
-      type: tagged >= treeBit ? 'tree' : 'data',
-      pack: this.#listings[(tagged & ~treeBit) >>> 0]!.pack,
-      offset: segment[at + idWords + 1]!,
-      length: segment[at + idWords + 2]!,
-      uncompressedLength: segment[at + idWords + 3]!,
+      id: this.#blobs.getId(row),
+      type: this.#blobs.get(row, listingWord) >= treeBit ? 'tree' : 'data',
+      offset: this.#blobs.get(row, offsetWord),
+      length: this.#blobs.get(row, lengthWord),
+      uncompressedLength: this.#blobs.get(row, uncompressedWord),
     }
+  }
+
+  #placeOf(row: number): BlobPlace {
+    const listing = (this.#blobs.get(row, listingWord) & ~treeBit) >>> 0
+    return { ...this.#blobOf(row), pack: this.#listings.getId(listing) }
   }
 }
