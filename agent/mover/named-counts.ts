@@ -37,6 +37,11 @@ export class NamedCounts<What extends string> {
     return this.#counts.get(what) ?? 0
   }
 
+  /** All kinds together. */
+  get total(): number {
+    return [...this.#counts.values()].reduce((sum, count) => sum + count, 0)
+  }
+
   /** At most fifty paths, urgent kinds first. */
   get names(): Named<What>[] {
     return [...this.#urgent, ...this.#others].slice(0, MOST_NAMES)

@@ -20,6 +20,26 @@ export function bind(
   return own.func(name, result, [...parameters])
 }
 
+/** Like `bind` with `checked`, but the call runs on another thread: for those that may take seconds. */
+export function bindAsync(
+  name: string,
+  result: 'int' | 'int64_t',
+  parameters: readonly string[],
+): (...values: Argument[]) => Promise<number> {
+  const call = own.func(name, result, [...parameters])
+  return (...values) =>
+    new Promise((resolve, reject) => {
+      call.async(...values, (failure: unknown, answer: number) => {
+        if (failure) return reject(failure)
+        try {
+          resolve(checked(name, answer)) // errno is the other thread's for the length of this callback
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
+}
+
 /** Like `bind`, but undefined where this C library does not export `name`. */
 export function bindIfPresent(
   name: string,

@@ -1,8 +1,8 @@
-import { bind, checked } from './libc.ts'
+import { bindAsync } from './libc.ts'
 
-const syncfs = bind('syncfs', 'int', ['int'])
+const syncfs = bindAsync('syncfs', 'int', ['int'])
 
-/** Wait until everything written to the file system that holds the open file `fd` is durable. */
-export function syncFilesystem(fd: number): void {
-  checked('syncfs', syncfs(fd))
+/** Wait, on another thread, until everything written to the file system that holds the open file `fd` is durable. */
+export async function syncFilesystem(fd: number): Promise<void> {
+  await syncfs(fd)
 }
