@@ -1,0 +1,448 @@
+// What people ask hosts to do: back up, restore, browse, verify, cancel.
+import type * as z from 'zod'
+import {
+  type JobParameters,
+  jobParameters,
+  type ParametersOf,
+  type RestoreTarget,
+} from '../../shared/backup/job.ts'
+import { formatSource, parseSource } from '../../shared/backup/source.ts'
+import { formatInstant } from '../../shared/clock.ts'
+import { HoldfastError } from '../../shared/errors.ts'
+import { newId } from '../../shared/ids.ts'
+import type { Snapshot } from '../ports/store/catalogue.ts'
+import type { FleetHost, FleetSource, FleetStore } from '../ports/store/fleet.ts'
+import type { Job, JobRequestsStore, NewJob } from '../ports/store/job-requests.ts'
+import type { PoliciesStore } from '../ports/store/policies.ts'
+import { actorOf, authoriseRestore, type Identity } from './access.ts'
+import { backupParameters } from './backup-parameters.ts'
+import type { Catalogue } from './catalogue.ts'
+import type { Basics } from './deps.ts'
+import { newEvent } from './event.ts'
+import { fieldProblems, InvalidFields } from './problem.ts'
+import { selects } from './selector.ts'
+
+/** Most jobs one request makes. */
+const MAX_JOBS = 1_000
+
+export interface RequestedJob {
+  readonly job: Job
+  /** False when the same run was waiting already. */
+  readonly created: boolean
+}
+
+export type JobRequests = ReturnType<typeof createJobRequests>
+
+export function createJobRequests(
+  deps: Basics & {
+    store: JobRequestsStore
+    fleet: FleetStore
+    catalogue: Pick<Catalogue, 'snapshot'>
+    policies: Pick<PoliciesStore, 'find' | 'pending'>
+    /** Tells whoever hands out work that this host has some; may fail silently, work is found anyway. */
+    wake: (host: string) => Promise<void>
+    /** Sends the cancel frame; the mark in the database is what counts. */
+    cancelRunning: (host: string, batch: string, jobs: readonly string[]) => Promise<void>
+  },
+) {
+  const { store, fleet, catalogue, clock } = deps
+
+  async function hostNamed(idOrName: string): Promise<FleetHost> {
+    const host = await fleet.host(idOrName)
+    if (host === undefined) throw new HoldfastError('not-found', `there is no host "${idOrName}"`)
+    return host
+  }
+
+  function draft(
+    host: { id: string; repository: string },
+    source: string | null,
+    parameters: (job: string) => JobParameters,
+    by: Identity,
+    policy?: { id: string; name: string },
+  ): NewJob {
+    const id = newId(clock, deps.random)
+    const checked = checkParameters(parameters(id))
+    return {
+      id,
+      kind: checked.kind,
+      host: host.id,
+      repository: host.repository,
+      source,
+      policy: policy?.id ?? null,
+      policyName: policy?.name ?? null,
+      slotAt: null,
+      parameters: checked,
+      requestedBy: actorOf(by),
+      createdAt: clock.now(),
+    }
+  }
+
+  async function add(jobs: readonly NewJob[], by: Identity): Promise<void> {
+    const [first, ...rest] = jobs
+    if (first === undefined) return
+    const event = (job: NewJob) =>
+      newEvent(deps, {
+        actor: actorOf(by),
+        action: 'job.queued',
+        target: `job:${job.id}`,
+        outcome: 'ok',
+        host: job.host,
+        job: job.id,
+        details: {
+          kind: job.kind,
+          source: job.source,
+          policy: job.policyName,
+          ...facts(job.parameters),
+        },
+      })
+    if (!(await store.add([first, ...rest], { events: [event(first), ...rest.map(event)] }))) {
+      throw new HoldfastError(
+        'conflict',
+        'a run of this policy began to wait, or the host was removed; try again',
+      )
+    }
+    for (const host of new Set(jobs.map((job) => job.host))) await deps.wake(host)
+  }
+
+  async function get(id: string): Promise<Job> {
+    const job = await store.get(id)
+    if (job === undefined) throw new HoldfastError('not-found', `there is no job "${id}"`)
+    return job
+  }
+
+  /** Sources of a request, each of which must be there. */
+  function pick(
+    host: FleetHost,
+    there: readonly FleetSource[],
+    wanted: readonly string[],
+  ): FleetSource[] {
+    return wanted.map((name) => {
+      const found = there.find(({ source }) => source === name)
+      if (found === undefined) {
+        throw new HoldfastError('not-found', `host "${host.name}" has no source "${name}"`, {
+          hint: `\`holdfast sources --host ${host.name}\` lists what it has; a volume is named volume:<name>`,
+        })
+      }
+      if (found.unsupported !== null) {
+        throw new HoldfastError(
+          'invalid',
+          `source "${name}" cannot be backed up: ${found.unsupported}`,
+        )
+      }
+      return found
+    })
+  }
+
+  return {
+    get,
+
+    /** Back up some sources of a host, or what a policy covers (on one host or on all). */
+    async backup(
+      wanted: {
+        host?: string | undefined
+        sources?: readonly string[] | undefined
+        policy?: string | undefined
+        readAll: boolean
+      },
+      by: Identity,
+    ): Promise<RequestedJob[]> {
+      const policy =
+        wanted.policy === undefined ? undefined : await deps.policies.find(wanted.policy)
+      if (wanted.policy !== undefined && policy === undefined) {
+        throw new HoldfastError('not-found', `there is no policy "${wanted.policy}"`)
+      }
+      const host = wanted.host === undefined ? undefined : await hostNamed(wanted.host)
+      if (wanted.sources !== undefined && host === undefined) {
+        throw new InvalidFields([
+          { path: ['host'], message: 'sources are named together with their host' },
+        ])
+      }
+      const there = await fleet.sources({ host: host?.id, gone: false })
+      const chosen =
+        host !== undefined && wanted.sources !== undefined
+          ? pick(host, there, wanted.sources)
+          : policy === undefined
+            ? undefined
+            : there.filter((source) => selects(policy.document.select, source))
+      if (chosen === undefined) {
+        throw new InvalidFields([
+          { path: ['sources'], message: 'say what to back up: sources of a host, or a policy' },
+        ])
+      }
+      if (chosen.length === 0) {
+        throw new HoldfastError(
+          'not-found',
+          `policy "${policy?.name}" covers nothing${host === undefined ? '' : ` on host "${host.name}"`}`,
+        )
+      }
+      if (chosen.length > MAX_JOBS) {
+        throw new HoldfastError(
+          'too-large',
+          `${chosen.length} sources at once; the limit is ${MAX_JOBS}`,
+          {
+            hint: 'ask host by host',
+          },
+        )
+      }
+      const hosts = new Map((await fleet.hosts()).map((one) => [one.id, one]))
+      for (const source of chosen) requireRecovery(hosts.get(source.host))
+
+      const waiting = new Map(
+        policy === undefined
+          ? []
+          : (await deps.policies.pending(policy.id)).map((job) => [
+              `${job.host} ${job.source}`,
+              job.id,
+            ]),
+      )
+      const results: { id: string; created: boolean }[] = []
+      const jobs: NewJob[] = []
+      for (const source of chosen) {
+        const same = waiting.get(`${source.host} ${source.source}`)
+        if (same !== undefined) {
+          results.push({ id: same, created: false })
+          continue
+        }
+        const job = draft(
+          { id: source.host, repository: source.repository },
+          source.source,
+          (id) =>
+            backupParameters({
+              job: id,
+              source: parseSource(source.source),
+              project: source.project,
+              policy,
+              now: clock.now(),
+              readAll: wanted.readAll,
+            }),
+          by,
+          policy,
+        )
+        jobs.push(job)
+        results.push({ id: job.id, created: true })
+      }
+      await add(jobs, by)
+      return Promise.all(results.map(async ({ id, created }) => ({ job: await get(id), created })))
+    },
+
+    /** Restore a snapshot: to its own host, or with the recovery password sealed for it to another. */
+    async restore(
+      wanted: {
+        snapshot: string
+        host?: string | undefined
+        target: RestoreTarget
+        paths: readonly string[]
+        sealedPassword?: string | undefined
+      },
+      by: Identity,
+    ): Promise<Job> {
+      const snapshot = await catalogue.snapshot(wanted.snapshot)
+      const host = await hostNamed(wanted.host ?? snapshot.host)
+      const sameHost = host.id === snapshot.host
+      authoriseRestore(by, { target: wanted.target, sameHost })
+      if (!sameHost && wanted.sealedPassword === undefined) {
+        throw new InvalidFields(
+          [
+            {
+              path: ['sealedPassword'],
+              message: `the snapshot is of host "${snapshot.hostName}": its recovery password, sealed to the recipient of "${host.name}", is needed`,
+            },
+          ],
+          { hint: '`holdfast restore --host` seals it from the recovery kit' },
+        )
+      }
+      if (sameHost && wanted.sealedPassword !== undefined) {
+        throw new InvalidFields([
+          { path: ['sealedPassword'], message: 'the host opens its own repository; leave it out' },
+        ])
+      }
+      checkTarget(wanted.target, host, await fleet.sources({ host: host.id, gone: false }))
+      const source = parseSource(snapshot.source)
+      const keepsName =
+        source.kind === 'volume' &&
+        wanted.target.kind !== 'directory' &&
+        wanted.target.name === source.name
+      const parameters: ParametersOf<'restore'> = {
+        kind: 'restore',
+        snapshot: snapshot.id,
+        source,
+        target: wanted.target,
+        paths: [...wanted.paths],
+        ...(snapshot.volume === null
+          ? {}
+          : { volume: { ...snapshot.volume, labels: restoredLabels(snapshot, keepsName) } }),
+        ...(wanted.sealedPassword === undefined ? {} : { sealedPassword: wanted.sealedPassword }),
+      }
+      const job = draft(
+        { id: host.id, repository: snapshot.repository },
+        snapshot.source,
+        () => parameters,
+        by,
+      )
+      await add([job], by)
+      return get(job.id)
+    },
+
+    /** List or read what a snapshot holds; the pages are sealed to whoever asked. */
+    async browse(
+      wanted: Pick<ParametersOf<'browse'>, 'path' | 'what' | 'recipient'> & { snapshot: string },
+      by: Identity,
+    ): Promise<Job> {
+      const snapshot = await catalogue.snapshot(wanted.snapshot)
+      // Only the host that made it holds the key.
+      const host = await hostNamed(snapshot.host)
+      const job = draft(
+        host,
+        snapshot.source,
+        () => ({
+          kind: 'browse',
+          snapshot: snapshot.id,
+          source: parseSource(snapshot.source),
+          path: wanted.path,
+          what: wanted.what,
+          recipient: wanted.recipient,
+        }),
+        by,
+      )
+      await add([job], by)
+      return get(job.id)
+    },
+
+    /** Check a host's repository: its structure, or every byte. */
+    async verify(wanted: { host: string; readData: boolean }, by: Identity): Promise<Job> {
+      const host = await hostNamed(wanted.host)
+      if (host.repositoryState !== 'ready') {
+        throw new HoldfastError(
+          'repository-absent',
+          `the repository of host "${host.name}" is not made yet`,
+          {
+            hint: 'its first backup makes it',
+          },
+        )
+      }
+      const job = draft(host, null, () => ({ kind: 'verify', readData: wanted.readData }), by)
+      await add([job], by)
+      return get(job.id)
+    },
+
+    /** A waiting job ends at once, a running one is told; a finished one stays as it is. */
+    async cancel(id: string, by: Identity): Promise<Job> {
+      const job = await get(id)
+      const event = newEvent(deps, {
+        actor: actorOf(by),
+        action: 'job.cancelled',
+        target: `job:${id}`,
+        outcome: 'ok',
+        host: job.host,
+        job: id,
+        details: { kind: job.kind, state: job.state },
+      })
+      const now = clock.now()
+      if (job.state === 'queued') {
+        const ended = {
+          id,
+          outcome: 'cancelled',
+          reason: 'cancelled-by-person',
+          message: `cancelled by "${by.name}" at ${formatInstant(now)} before it began`,
+          finishedAt: now,
+        } as const
+        if (await store.cancelQueued(ended, { events: [event] })) return get(id)
+      }
+      const current = await get(id)
+      if (current.state === 'running') {
+        if (current.cancelAt === null) await store.cancelRunning(id, now, { events: [event] })
+        if (current.batch !== null) await deps.cancelRunning(current.host, current.batch, [id])
+        return get(id)
+      }
+      if (current.state === 'queued')
+        throw new HoldfastError('conflict', 'the job changed; try again')
+      if (current.outcome === 'cancelled') return current
+      throw new HoldfastError('conflict', `the job is over: ${current.outcome}`)
+    },
+  }
+}
+
+function requireRecovery(host: FleetHost | undefined): void {
+  if (host === undefined || host.recoveryRecipient !== null) return
+  throw new HoldfastError(
+    'invalid',
+    `host "${host.name}" has no recovery recipient, so it does not back up`,
+    {
+      hint: 'run `holdfast-agent enroll … --recovery age1…` on it; `holdfast recovery kit` makes one',
+    },
+  )
+}
+
+function checkTarget(target: RestoreTarget, host: FleetHost, there: readonly FleetSource[]): void {
+  const problem = (field: string, message: string, hint?: string): never => {
+    throw new InvalidFields(
+      [{ path: ['target', field], message }],
+      hint === undefined ? {} : { hint },
+    )
+  }
+  if (target.kind === 'directory') {
+    const parts = target.path.slice(1).split('/')
+    if (parts.some((part) => part === '' || part === '.' || part === '..')) {
+      problem('path', 'must be an absolute path without empty, "." or ".." parts')
+    }
+    return
+  }
+  const exists = there.some(
+    ({ source }) => source === formatSource({ kind: 'volume', name: target.name }),
+  )
+  if (target.kind === 'new-volume' && exists) {
+    problem(
+      'name',
+      `volume "${target.name}" exists on host "${host.name}"; a restore makes a new volume`,
+      'choose another name, or restore in place',
+    )
+  }
+  if (target.kind === 'in-place' && !exists) {
+    problem('name', `host "${host.name}" has no volume "${target.name}"`, 'restore to a new volume')
+  }
+}
+
+/** Under its own name a volume gets its labels back; under a new one Compose must not take it for its own. */
+function restoredLabels(snapshot: Snapshot, keepsName: boolean): Record<string, string> {
+  const labels = snapshot.volume?.labels ?? {}
+  if (keepsName) return { ...labels }
+  const kept = Object.entries(labels).filter(([name]) => !name.startsWith('com.docker.compose.'))
+  return {
+    ...Object.fromEntries(kept),
+    'holdfast.restored-from': `${snapshot.hostName}/${snapshot.source}@${snapshot.id.slice(0, 8)}`,
+  }
+}
+
+/** What the audit log keeps of a job's parameters: never a path inside a snapshot. */
+function facts(parameters: JobParameters): Record<string, string | number | boolean | null> {
+  switch (parameters.kind) {
+    case 'restore':
+      return {
+        snapshot: parameters.snapshot,
+        target: parameters.target.kind,
+        to:
+          parameters.target.kind === 'directory' ? parameters.target.path : parameters.target.name,
+        paths: parameters.paths.length,
+        foreign: parameters.sealedPassword !== undefined,
+      }
+    case 'browse':
+      return {
+        snapshot: parameters.snapshot,
+        what: parameters.what,
+        recipient: parameters.recipient,
+      }
+    case 'verify':
+      return { readData: parameters.readData }
+    case 'backup':
+      return { readAll: parameters.readAll }
+    case 'init':
+      return {}
+  }
+}
+
+/** What is stored is what the agent will accept. */
+function checkParameters(parameters: z.input<typeof jobParameters>): JobParameters {
+  const result = jobParameters.safeParse(parameters)
+  if (result.success) return result.data
+  throw new InvalidFields(fieldProblems(result.error))
+}
