@@ -19,35 +19,36 @@ export interface Room {
  * The longest name that fits a file's path is its room; a room may always import itself.
  */
 const lines = `
-shared                         |                                              | zod                                       | the words run wherever JavaScript runs and depend on nobody
-shared/policy                  | shared                                       | zod croner                                | the words run wherever JavaScript runs and depend on nobody
+shared                         |                                                      | zod                                        | the words run wherever JavaScript runs and depend on nobody
+shared/policy                  | shared                                               | zod croner                                 | the words run wherever JavaScript runs and depend on nobody
 
-control-plane/ports            | shared                                       |                                           | a contract knows the words and nobody who keeps it
-control-plane/core             | shared control-plane/ports                   |                                           | a decision must not depend on who asks or where things are kept
-control-plane/http             | shared control-plane/ports control-plane/core | hono @hono/zod-openapi zod               | the door hands requests to the core and knows no adapter
-control-plane/session          | shared control-plane/ports control-plane/core | hono @hono/zod-openapi zod               | the door hands frames to the core and knows no adapter
-control-plane/adapters/libsql  | shared control-plane/ports                   | node drizzle-orm @libsql/client zod       | an adapter keeps a contract; it knows neither the core nor another adapter
-control-plane/adapters/s3      | shared control-plane/ports                   | node aws4fetch @aws-sdk/client-s3         | an adapter keeps a contract; it knows neither the core nor another adapter
-control-plane/adapters/notify  | shared control-plane/ports                   | node nodemailer ipaddr.js                 | an adapter keeps a contract; it knows neither the core nor another adapter
+control-plane/ports            | shared                                               |                                            | a contract knows the words and nobody who keeps it
+control-plane/core             | shared control-plane/ports                           | zod                                        | a decision must not depend on who asks or where things are kept
+control-plane/http             | shared control-plane/ports control-plane/core        | hono @hono/zod-openapi zod                 | the door hands requests to the core and knows no adapter
+control-plane/session          | shared control-plane/ports control-plane/core        | hono @hono/zod-openapi zod                 | the door hands frames to the core and knows no adapter
+control-plane/adapters/libsql  | shared control-plane/ports                           | node drizzle-orm @libsql/client zod        | an adapter keeps a contract; it knows neither the core nor another adapter
+control-plane/adapters/s3      | shared control-plane/ports                           | node aws4fetch @aws-sdk/client-s3          | an adapter keeps a contract; it knows neither the core nor another adapter
+control-plane/adapters/notify  | shared control-plane/ports                           | node nodemailer ipaddr.js                  | an adapter keeps a contract; it knows neither the core nor another adapter
 control-plane/node             | shared control-plane/ports control-plane/core control-plane/http control-plane/session control-plane/adapters | node hono @hono/node-server ws pino @libsql/client zod | a runtime puts the portable rooms together and knows no other runtime
-control-plane/cli              | shared (control-plane/http)                  | node hono commander cli-table3 cli-progress yaml zod age-encryption | the command talks to a control plane over HTTP like any other program and has no back door
+control-plane/cli              | shared (control-plane/http)                          | node hono commander cli-table3 cli-progress yaml zod age-encryption | the command talks to a control plane over HTTP like any other program and has no back door
 
-agent/log                      |                                              | node pino                                 | a log line is written by whoever was handed the log
-agent/state                    |                                              | node                                      | files that survive a crash do not care what is in them
-agent/native                   |                                              | node koffi                                | system calls have no opinion about backups
-agent/storage                  | shared agent/storage/object-store.ts          | node https-proxy-agent                    | a store keeps bytes under names and does not know what they mean
-agent/storage/object-store.ts  |                                              |                                           | the port is all the repository sees of storage, and drags nothing along
-agent/repository               | agent/storage/object-store.ts                | node sodium-native                        | the repository could be published alone: no Docker, no protocol, no words of ours
-agent/docker                   | shared agent/log                             | node dockerode                            | the engine is asked in one place, which knows nothing of jobs
-agent/ipc                      | shared                                       | node zod                                  | the hatch between supervisor and mover belongs to neither
-agent/control                  | shared agent/log agent/state agent/storage    | node ws https-proxy-agent ipaddr.js zod   | the conversation with the control plane does not do what it talks about
-agent/sources                  | shared agent/docker agent/native (agent/repository) | node                               | a source yields entries and does not know where they go
-agent/mover                    | shared agent/log agent/ipc agent/docker agent/sources agent/repository agent/storage agent/native | node age-encryption pino | the child has no socket and no token: never agent/control
-agent/jobs                     | shared agent/log agent/state agent/ipc agent/docker | node                               | the supervisor starts the mover as a file and does not import it
-agent/config.ts                | shared agent/log agent/state                 | node pino zod commander                   | what a host may do is read once, before anything is put together
-agent/main.ts                  | shared agent/log agent/state agent/control agent/jobs agent/docker agent/config.ts | node pino zod commander | the supervisor is put together here, and the mover is a process of its own
+agent/log                      |                                                      | node pino                                  | a log line is written by whoever was handed the log
+agent/state                    |                                                      | node                                       | files that survive a crash do not care what is in them
+agent/native                   |                                                      | node koffi                                 | system calls have no opinion about backups
+agent/storage                  | shared agent/storage/object-store.ts agent/storage/memory.ts | node https-proxy-agent                     | a store keeps bytes under names and does not know what they mean
+agent/storage/memory.ts        | agent/storage/object-store.ts                        | node                                       | a repository in memory is as much part of the port as the port itself
+agent/storage/object-store.ts  |                                                      |                                            | the port is all the repository sees of storage, and drags nothing along
+agent/repository               | agent/storage/object-store.ts agent/storage/memory.ts | node sodium-native                         | the repository could be published alone: no Docker, no protocol, no words of ours
+agent/docker                   | shared agent/log                                     | node dockerode                             | the engine is asked in one place, which knows nothing of jobs
+agent/ipc                      | shared                                               | node zod                                   | the hatch between supervisor and mover belongs to neither
+agent/control                  | shared agent/log agent/state agent/storage           | node ws https-proxy-agent ipaddr.js zod    | the conversation with the control plane does not do what it talks about
+agent/sources                  | shared agent/docker agent/native (agent/repository)  | node                                       | a source yields entries and does not know where they go
+agent/mover                    | shared agent/log agent/ipc agent/docker agent/sources agent/repository agent/storage agent/native | node zod age-encryption pino               | the child has no socket and no token: never agent/control
+agent/jobs                     | shared agent/log agent/state agent/ipc agent/docker  | node zod age-encryption                    | the supervisor starts the mover as a file and does not import it
+agent/config.ts                | shared agent/log agent/state                         | node pino zod commander                    | what a host may do is read once, before anything is put together
+agent/main.ts                  | shared agent/log agent/state agent/control agent/jobs agent/docker agent/config.ts | node pino zod commander                    | the supervisor is put together here, and the mover is a process of its own
 
-test                           | *                                            | node *                                    | a proof may look everywhere
+test                           | *                                                    | node *                                     | a proof may look everywhere
 `
 
 const words = (cell: string | undefined) => (cell ?? '').split(/\s+/).filter((word) => word !== '')
@@ -71,7 +72,7 @@ export const table: Readonly<Record<string, Room>> = Object.fromEntries(
 
 /** What a unit test may import beside what its room may. */
 export const testsToo = {
-  rooms: ['test/rig', 'test/support', 'agent/storage/memory.ts', 'agent/storage/directory.ts'],
+  rooms: ['test/rig', 'test/support', 'agent/storage'],
   packages: ['vitest', 'fast-check'],
 } as const
 

@@ -173,7 +173,7 @@ async function claimDataRoot(wanted: string | undefined): Promise<Claim> {
       await release()
       throw new Error(`${dataRoot} is in use by another run`)
     }
-    mkdirSync(dataRoot, { recursive: true, mode: 0o710 })
+    mkdirSync(dataRoot, { recursive: true })
     return {
       dataRoot,
       addresses: `10.213.${slot * 16}.0/20`,
