@@ -5,6 +5,7 @@ import { nextData, type Segment } from '../native/holes.ts'
 import { OPEN_CONTENT, OPEN_CONTENT_WITH_ATIME } from '../native/open-flags.ts'
 import { adviseReading } from '../native/read-ahead.ts'
 import { SyscallError, systemErrorCode } from '../native/syscall-error.ts'
+import { giveBackReadBuffer, READ_BYTES, takeReadBuffer } from './read-buffers.ts'
 import type { SourceFile } from './source.ts'
 
 /** Opens a path for reading and returns the descriptor; throws a system error. Passed in so that tests can count. */
@@ -13,8 +14,6 @@ export type OpenContent = (path: Buffer, flags: number) => number
 /** The operating system's open. */
 export const systemOpen: OpenContent = (path, flags) => openSync(path, flags)
 
-/** Bytes asked for at once: long enough that the system call costs nothing beside the copy. */
-const READ_BYTES = 1 << 20
 /**
  * Up to this many bytes a file is read in one blocking call: with the kernel reading ahead it is
  * usually in memory by then, and a round trip through the thread pool would cost ten times the read.
@@ -66,11 +65,7 @@ class OpenFile implements SourceFile {
   async *content(): AsyncGenerator<Uint8Array> {
     const size = Number(this.stat.size)
     if (size === 0) return
-    if (size <= SMALL_BYTES) {
-      const bytes = readWhole(this.#fd, size)
-      if (bytes.length > 0) yield bytes
-      return
-    }
+    if (size <= SMALL_BYTES) return yield* this.#whole(size)
     const sparse = this.stat.blocks * 512n < this.stat.size
     if (!sparse) return yield* this.#stretch({ start: 0, end: size })
     for (let offset = 0; offset < size; ) {
@@ -84,19 +79,33 @@ class OpenFile implements SourceFile {
     }
   }
 
+  *#whole(size: number): Generator<Uint8Array> {
+    const buffer = takeReadBuffer()
+    try {
+      const bytes = readWhole(this.#fd, buffer.subarray(0, size))
+      if (bytes.length > 0) yield bytes
+    } finally {
+      giveBackReadBuffer(buffer)
+    }
+  }
+
   /** Data read with one buffer being filled while the other is looked at. */
   async *#stretch({ start, end }: Segment): AsyncGenerator<Uint8Array> {
-    const length = Math.min(READ_BYTES, end - start)
-    const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] as const
+    const buffers = [takeReadBuffer(), takeReadBuffer()] as const
     let turn = 0
     let next = this.#read(buffers[0], start, end)
-    for (let offset = start; offset < end; ) {
-      const filled = await next
-      if (filled.length === 0) return // it shrank; `now` will tell
-      offset += filled.length
-      turn = 1 - turn
-      if (offset < end) next = this.#read(buffers[turn]!, offset, end)
-      yield filled
+    try {
+      for (let offset = start; offset < end; ) {
+        const filled = await next
+        if (filled.length === 0) return // it shrank; `now` will tell
+        offset += filled.length
+        turn = 1 - turn
+        if (offset < end) next = this.#read(buffers[turn]!, offset, end)
+        yield filled
+      }
+    } finally {
+      await next.catch(() => {}) // nobody may have the buffer that is still being filled
+      for (const buffer of buffers) giveBackReadBuffer(buffer)
     }
   }
 
@@ -126,11 +135,10 @@ class OpenFile implements SourceFile {
   }
 }
 
-function readWhole(fd: number, size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(size)
+function readWhole(fd: number, bytes: Buffer): Buffer {
   let filled = 0
-  while (filled < size) {
-    const count = readSync(fd, bytes, filled, size - filled, filled)
+  while (filled < bytes.length) {
+    const count = readSync(fd, bytes, filled, bytes.length - filled, filled)
     if (count === 0) break
     filled += count
   }
