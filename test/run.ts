@@ -95,14 +95,19 @@ function readTotals(): Totals | undefined {
 
 /** Prints the last line, leaves it for `.ci/run`, and says how to end. */
 function report(result: Totals | undefined): number {
-  const { passed, failed, skipped, broken } = result ?? {
+  const none: Totals = {
     passed: 0,
     failed: 0,
     skipped: 0,
+    skippedNames: [],
     broken: 0,
+    reason: 'interrupted',
   }
+  const { passed, failed, skipped, skippedNames, broken } = result ?? none
   const line = `${passed} passed, ${failed} failed, ${skipped} skipped`
   writeFileSync(join(cacheDirectory, 'last-test-run'), `${line}\n`)
+  // With a filter by name most tests are skipped on purpose.
+  if (!filtered) for (const name of skippedNames) say(`skipped: ${name}`)
   if (result === undefined) say('vitest ended without a result')
   if (broken > 0) say(`of the failed, ${broken} are files or hooks rather than tests; see above`)
   const nothing = passed + failed === 0
