@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { Clock, Duration, Random } from '../../shared/clock.ts'
 import { fraction, SECOND } from '../../shared/clock.ts'
-import { type ErrorCode, errorCodes, HoldfastError } from '../../shared/errors.ts'
+import { type ErrorCode, HoldfastError } from '../../shared/errors.ts'
 import {
   type CommitRequest,
   commitAnswer,
@@ -139,11 +139,4 @@ export function createCalls(deps: {
       await post(path, checkShape(finishRequest, request, 'finish'), anything, options)
     },
   }
-}
-
-/** Could the very same call succeed later? Epoch and claims need other content, whatever the table says of them. */
-export function worthRepeating(error: unknown): boolean {
-  if (!(error instanceof HoldfastError)) return false
-  if (error.code === 'epoch-stale' || error.code === 'claims-missing') return false
-  return errorCodes[error.code].retryable
 }

@@ -34,6 +34,8 @@ export interface Watcher {
   refresh(): void
   /** The engine, while it answers. */
   readonly engine: Engine | undefined
+  /** Resolves once it is known whether an engine answers. */
+  readonly looked: Promise<void>
 }
 
 /** A hash of everything in an inventory but the moment it was taken. */
@@ -60,6 +62,10 @@ export function createWatcher(deps: {
   let reported: string | undefined
   let wake = () => {}
   let asked = false
+  let hasLooked = () => {}
+  const looked = new Promise<void>((resolve) => {
+    hasLooked = resolve
+  })
 
   function report(inventory: Inventory): void {
     const content = contentOf(inventory)
@@ -108,6 +114,7 @@ export function createWatcher(deps: {
     get engine() {
       return engine
     },
+    looked,
     refresh() {
       asked = true
       wake()
@@ -121,11 +128,13 @@ export function createWatcher(deps: {
           if (lost) deps.onEngineBack()
           lost = false
           deps.onEngine(found)
+          hasLooked()
           await follow(found, signal)
           // The stream ended while the engine answered: it restarts, so do not look in a tight circle.
           await clock.sleep(SETTLE, signal)
         } catch (error) {
           if (signal.aborted) return
+          hasLooked()
           if (engine !== undefined && !lost) {
             lost = true
             deps.onEngineLost(describeError(error))

@@ -1,0 +1,78 @@
+// The two files that say who this host is and what it allows: agent.json is ours, host.yaml the operator's.
+import { existsSync, readFileSync } from 'node:fs'
+import { parse as parseYaml, YAMLParseError } from 'yaml'
+import * as z from 'zod'
+import { ageRecipient, jobKind, jobKinds } from '../shared/backup/job.ts'
+import { HoldfastError } from '../shared/errors.ts'
+import { id, plainName } from '../shared/ids.ts'
+import { settingError } from './config-error.ts'
+import type { HostRules } from './jobs/host-rules.ts'
+
+const enrolment = z.object({
+  /** Origin of the control plane. */
+  url: z.string(),
+  host: id,
+  name: plainName,
+  repository: id,
+  /** Pinned at enrolment; host.yaml alone may say otherwise. */
+  recovery: ageRecipient.optional(),
+})
+export type Enrolment = z.infer<typeof enrolment>
+
+/** What enrolment settled, or undefined before it. Throws `invalid` if the file cannot be used. */
+export function readEnrolment(path: string): Enrolment | undefined {
+  if (!existsSync(path)) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new HoldfastError('invalid', `${path}: is not JSON`, { hint: MENDED, cause })
+  }
+  const parsed = enrolment.safeParse(value)
+  if (!parsed.success) throw settingError(path, parsed.error, value, MENDED)
+  return parsed.data
+}
+const MENDED = 'restore the file, or enrol the host again with an empty state directory'
+
+const directories = z
+  .array(
+    z
+      .string()
+      .max(4_096)
+      .refine(
+        (path) =>
+          path.startsWith('/') &&
+          !path
+            .slice(1)
+            .split('/')
+            .some((part) => part === '' || part === '.' || part === '..'),
+        'must be an absolute path without empty, "." or ".." parts',
+      ),
+  )
+  .max(1_000)
+
+const hostFile = z.strictObject({
+  recovery: ageRecipient.optional(),
+  allow: z.array(jobKind).optional(),
+  directories: directories.optional(),
+  restoreDirectories: directories.optional(),
+})
+
+const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths)`
+
+/** The operator's rules with the pinned recipient. Throws `invalid` naming file, field, value and rule. */
+export function readHostRules(path: string, pinned: string | undefined): HostRules {
+  let value: unknown = {}
+  if (existsSync(path)) {
+    try {
+      value = parseYaml(readFileSync(path, 'utf8')) ?? {}
+    } catch (cause) {
+      const where = cause instanceof YAMLParseError ? cause.message.split('\n')[0] : String(cause)
+      throw new HoldfastError('invalid', `${path}: ${where}`, { hint: REMEDY, cause })
+    }
+  }
+  const parsed = hostFile.safeParse(value)
+  if (!parsed.success) throw settingError(path, parsed.error, value, REMEDY)
+  const { recovery, allow, directories: sources, restoreDirectories } = parsed.data
+  return { recovery: recovery ?? pinned, allow, directories: sources, restoreDirectories }
+}

@@ -1,0 +1,143 @@
+// Takes batches from the control plane, has them carried out, and clears up after a crash.
+import { rmSync } from 'node:fs'
+import { type Duration, MINUTE, SECOND } from '../../shared/clock.ts'
+import type { Run } from '../../shared/protocol/from-control.ts'
+import type { Engine } from '../docker/engine.ts'
+import { removeLeftovers } from '../docker/holder.ts'
+import { describeError } from '../log/scrub.ts'
+import { type BatchDeps, type RunningBatch, runBatch } from './batch.ts'
+import type { JournalBatch } from './journal.ts'
+import { settleExchange, startStopped } from './prepare-restore.ts'
+import { isAlive } from './process-identity.ts'
+
+/** How often old trees of in-place restores are looked at: they are kept for hours. */
+const TIDY_EVERY: Duration = 10 * MINUTE
+/** A killed process is gone within this, unless the kernel holds it in a system call. */
+const KILL_PATIENCE: Duration = 10 * SECOND
+
+export interface Supervisor {
+  /** Clear up what a former run left: dead attempts, surviving movers. Call before the first `accept`. */
+  recover(): Promise<void>
+  /** The engine answers: start what we stopped, remove holders. Resolves with the names of containers started. */
+  recoverContainers(engine: Engine): Promise<string[]>
+  /** Carry out a batch; one that is known already is not begun again. */
+  accept(run: Run): void
+  cancel(batch: string, jobs: readonly string[]): void
+  readonly running: readonly string[]
+  /** Look after old trees until `signal` is aborted, then end all movers. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+export function createSupervisor(deps: BatchDeps): Supervisor {
+  const { journal, log, clock, reports, host } = deps
+  const running = new Map<string, RunningBatch>()
+  let holdersRemoved = false
+
+  async function endSurvivor(batch: JournalBatch): Promise<void> {
+    const { mover } = batch
+    if (mover === undefined || !isAlive(mover)) return
+    log.warn('a mover outlived its supervisor and is killed', {
+      batch: batch.batch,
+      pid: mover.pid,
+    })
+    process.kill(mover.pid, 'SIGKILL')
+    const ends = clock.monotonic() + KILL_PATIENCE
+    while (isAlive(mover) && clock.monotonic() < ends) await clock.sleep(SECOND / 20)
+  }
+
+  function tidy(): void {
+    const now = clock.now()
+    for (const { path, until } of journal.kept) {
+      if (until > now) continue
+      rmSync(path, { recursive: true, force: true })
+      journal.removed(path)
+    }
+  }
+
+  /** What a batch stopped that no longer runs. */
+  function startIdle(engine: Engine): Promise<string[]> {
+    return startStopped(deps, engine, ({ batch }) => !running.has(batch))
+  }
+
+  return {
+    async recover() {
+      for (const batch of journal.batches.values()) {
+        if (batch.closed) continue
+        await endSurvivor(batch)
+        for (const { job, attempt, fence } of batch.jobs) {
+          settleExchange(deps, job)
+          if (batch.reports.some((report) => report.request.job === job)) continue
+          journal.finish(batch.batch, {
+            job,
+            attempt,
+            fence,
+            outcome: 'lost',
+            reason: 'agent-restarted',
+          })
+        }
+        journal.close(batch.batch)
+      }
+      rmSync(deps.paths.work, { recursive: true, force: true })
+      reports.nudge()
+    },
+
+    async recoverContainers(engine) {
+      const started = await startIdle(engine)
+      if (!holdersRemoved) {
+        const removed = await removeLeftovers(engine, host)
+        holdersRemoved = true
+        if (removed > 0) log.info('holders of a former run were removed', { count: removed })
+      }
+      return started
+    },
+
+    accept(run) {
+      const { batch } = run
+      if (running.has(batch)) return
+      if (journal.batches.has(batch)) {
+        reports.repeat(batch)
+        return
+      }
+      journal.accept(
+        batch,
+        run.jobs.map(({ id, attempt, fence, parameters: { kind } }) => ({
+          job: id,
+          attempt,
+          fence,
+          kind,
+        })),
+      )
+      // If we die here the next start reports these attempts as lost.
+      log.info('a batch was accepted', { batch, jobs: run.jobs.length })
+      const begun = runBatch(deps, run)
+      running.set(batch, begun)
+      begun.finished
+        .catch((error) => log.error('a batch ended badly', { batch, error: describeError(error) }))
+        .finally(() => running.delete(batch))
+    },
+
+    cancel(batch, jobs) {
+      running.get(batch)?.cancel(jobs)
+    },
+
+    get running() {
+      return [...running.keys()]
+    },
+
+    async run(signal) {
+      while (!signal.aborted) {
+        tidy()
+        const engine = deps.engine()
+        if (engine !== undefined && journal.stopped.length > 0) {
+          await startIdle(engine).catch((error) =>
+            log.error('containers could not be started again', { error: describeError(error) }),
+          )
+        }
+        await clock.sleep(TIDY_EVERY, signal).catch(() => {})
+      }
+      const all = [...running.values()]
+      for (const batch of all) batch.abandon()
+      await Promise.allSettled(all.map((batch) => batch.finished))
+    },
+  }
+}
