@@ -49,7 +49,7 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Privat
   const { tidy = true, say = () => {} } = options
   if (process.platform !== 'linux') throw new Error('a private dockerd needs Linux')
   if (process.getuid?.() !== 0) throw new Error('a private dockerd needs root')
-  const missing = await ensurePrograms(['dockerd'], say)
+  const missing = await ensurePrograms(['dockerd', 'ip'], say)
   if (missing !== undefined) throw new Error(missing)
   await sweep(say)
 

@@ -7,6 +7,7 @@ import { findProgram, isDebianAsRoot, machineEnvironment } from './machine.ts'
 /** Debian's package for each program the tests start. */
 const packageOf = {
   dockerd: 'docker.io',
+  ip: 'iproute2',
   restic: 'restic',
   getfattr: 'attr',
   setfacl: 'acl',

@@ -3,6 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
+import Docker from 'dockerode'
 import { startDockerd } from './dockerd.ts'
 import { ensureTestImage } from './image.ts'
 import { sweep } from './leftovers.ts'
@@ -30,7 +31,15 @@ export async function startRigServer(say: (sentence: string) => void): Promise<R
   const makers: Record<PartName, () => Promise<unknown>> = {
     async docker(): Promise<DockerAddress> {
       const { DOCKER_HOST } = process.env
-      if (DOCKER_HOST) return { host: DOCKER_HOST, private: false }
+      if (DOCKER_HOST) {
+        const socketPath = /^unix:\/\/(.+)/.exec(DOCKER_HOST)?.[1]
+        if (socketPath === undefined)
+          throw new Error(
+            `the tests need an engine on this machine, and DOCKER_HOST is ${DOCKER_HOST}`,
+          )
+        const image = await ensureTestImage(new Docker({ socketPath }))
+        return { host: DOCKER_HOST, private: false, image }
+      }
       if (isDebianAsRoot() || (process.getuid?.() === 0 && findProgram('dockerd'))) {
         const engine = await startDockerd({ say })
         stops.push(engine.stop)
