@@ -1,6 +1,6 @@
 // What a host keeps of its repository so that a backup reads almost nothing back: index files and tree packs,
 // sealed as in the store. Files are immutable and added by rename; this room never deletes one.
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RepositoryError } from './errors.ts'
 import { type Id, idOf, isId, type Random } from './id.ts'
@@ -48,9 +48,7 @@ export async function openCache(directory: string, random: Random): Promise<Repo
     },
 
     async has(kind, id) {
-      return (
-        (await absentAsUndefined(open(pathOf(kind, id)).then((file) => file.close()))) !== undefined
-      )
+      return (await absentAsUndefined(stat(pathOf(kind, id)))) !== undefined
     },
 
     async read(kind, id) {

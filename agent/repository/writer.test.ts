@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { fileNode, scratchRepository } from '../../test/support/scratch-repository.ts'
 import { createMemoryStore, seededFaults } from '../storage/memory.ts'
 import { withRetry } from '../storage/retry.ts'
 import { check } from './check.ts'
@@ -10,7 +11,6 @@ import { loadIndex } from './load-index.ts'
 import type { Pack } from './pack.ts'
 import { packTarget } from './pack.ts'
 import { createReader } from './reader.ts'
-import { fileNode, scratchRepository } from './scratch-repository.ts'
 
 const MiB = 1024 * 1024
 

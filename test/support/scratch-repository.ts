@@ -1,15 +1,20 @@
 // For tests: a repository in memory with everything needed to write into it and read it back.
-import { createMemoryStore, type MemoryStore } from '../storage/memory.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { systemRandom } from './id.ts'
-import { BlobIndex } from './index.ts'
-import { randomMasterKey } from './key-file.ts'
-import { objectKey } from './layout.ts'
-import type { Repository } from './repository.ts'
-import { encodeSnapshot } from './snapshot.ts'
-import type { TreeNode } from './tree.ts'
-import { sealUnpacked } from './unpacked.ts'
-import { createWriter, type RepositoryWriter, type WriterOptions } from './writer.ts'
+
+import { systemRandom } from '../../agent/repository/id.ts'
+import { BlobIndex } from '../../agent/repository/index.ts'
+import { randomMasterKey } from '../../agent/repository/key-file.ts'
+import { objectKey } from '../../agent/repository/layout.ts'
+import type { Repository } from '../../agent/repository/repository.ts'
+import { encodeSnapshot } from '../../agent/repository/snapshot.ts'
+import type { TreeNode } from '../../agent/repository/tree.ts'
+import { sealUnpacked } from '../../agent/repository/unpacked.ts'
+import {
+  createWriter,
+  type RepositoryWriter,
+  type WriterOptions,
+} from '../../agent/repository/writer.ts'
+import { createMemoryStore, type MemoryStore } from '../../agent/storage/memory.ts'
+import type { ObjectStore } from '../../agent/storage/object-store.ts'
 
 export interface ScratchRepository {
   readonly store: MemoryStore
