@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { HoldfastError } from '../../shared/errors.ts'
 import { RepositoryError, repositoryErrors } from '../repository/errors.ts'
 import { StorageError, storageErrors } from '../storage/object-store.ts'
 import { endingOf } from './ending.ts'
@@ -41,6 +42,12 @@ const table: [string, unknown, string][] = [
     'failed plane-unavailable',
   ],
   ['no such snapshot', new Refusal('read', 'not-found', 'x', false), 'failed snapshot-missing'],
+  [
+    'a path that is not in the snapshot',
+    new HoldfastError('not-found', 'x'),
+    'failed snapshot-missing',
+  ],
+  ['a full target', new HoldfastError('invalid', 'x'), 'failed target-invalid'],
   ['a full disk', system('ENOSPC'), 'failed disk-full'],
   ['a missing capability', system('EPERM'), 'failed permission-denied'],
   ['a bug', new TypeError("cannot read '/var/lib/patients'"), 'failed internal-error'],

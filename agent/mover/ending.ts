@@ -1,5 +1,6 @@
 // From an error to how the job ended: one pure function, so that the closed lists stay closed.
 import type { Outcome, Reason } from '../../shared/backup/outcome.ts'
+import { HoldfastError } from '../../shared/errors.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import { RepositoryError, type RepositoryErrorCode } from '../repository/errors.ts'
 import { StorageError, type StorageErrorCode } from '../storage/object-store.ts'
@@ -39,6 +40,14 @@ const ofStorage: Readonly<Record<StorageErrorCode, Reason>> = {
   busy: 'store-unavailable',
   unreachable: 'store-unavailable',
   'clock-skew': 'clock-skew',
+}
+
+/** Words of ours that a restore ends with. */
+const ofOurs: Readonly<Record<string, Reason>> = {
+  'not-found': 'snapshot-missing',
+  invalid: 'target-invalid',
+  'already-exists': 'target-invalid',
+  'in-use': 'source-in-use',
 }
 
 /** Refusals that mean the same whatever was asked. */
@@ -95,6 +104,13 @@ function meaning(error: Error): Ending | undefined {
     return failed(reason, error.message)
   }
   if (error instanceof StorageError) return failed(ofStorage[error.code], error.message)
+  if (error instanceof HoldfastError) {
+    const reason = ofOurs[error.code]
+    if (error.code === 'cancelled') {
+      return { outcome: 'cancelled', reason: 'cancelled-by-person', message: error.message }
+    }
+    return reason === undefined ? undefined : failed(reason, error.message)
+  }
   // The texts of system errors hold paths; their codes do not.
   const code = systemErrorCode(error)
   const reason = code === undefined ? undefined : ofSystem[code]

@@ -1,0 +1,175 @@
+// The shared lock of a batch: it keeps a prune away, and waits for one that came first.
+import { fromBase64, toBase64 } from '../../shared/bytes.ts'
+import { fraction, MINUTE, SECOND } from '../../shared/clock.ts'
+import {
+  type LockConflict,
+  lockConflicts,
+  lockHostname,
+  lockRefresh,
+  sealLock,
+} from '../repository/lock-file.ts'
+import type { Repository } from '../repository/repository.ts'
+import { fromMilliseconds } from '../repository/time.ts'
+import type { Batch } from './batch.ts'
+import { JobFailure } from './job-failure.ts'
+import type { AttemptOf } from './plane.ts'
+
+/** Nobody refreshed our lock for so long that another program may believe us dead. */
+export class LockLostError extends Error {
+  constructor(cause: unknown) {
+    super('the lock could not be refreshed for 20 minutes', { cause })
+    this.name = 'LockLostError'
+  }
+}
+
+export interface HeldLock {
+  /** Fires with a `LockLostError` once the lock counts as lost: begin again from a new one. */
+  readonly signal: AbortSignal
+  /** Takes the lock back; what fails here is left to the control plane, which ends stale locks itself. */
+  release(): Promise<void>
+}
+
+/** How long to wait for another program's exclusive lock, usually. A prune of a large repository takes longer: then fail. */
+const lockPatience = 5 * MINUTE
+/** Pauses between looks: 5 s doubling to a minute, as restic waits for unreadable locks. */
+const firstPause = 5 * SECOND
+const longestPause = MINUTE
+/** Without a refresh for this long the work begins again: ten minutes before others call the lock stale. */
+const refreshPatience = 20 * MINUTE
+/** Pause after a failed refresh. */
+const refreshPause = 30 * SECOND
+
+/**
+ * Take the shared lock. `speaker` is the attempt that asks, looked up at each call. Rejects with
+ * `repository-locked` if somebody holds the repository alone for more than `patience` milliseconds.
+ */
+export async function takeLock(
+  batch: Batch,
+  repository: Repository,
+  speaker: () => AttemptOf,
+  signal: AbortSignal,
+  patience = lockPatience,
+): Promise<HeldLock> {
+  const { clock, random } = batch
+  const begun = clock.monotonic()
+  for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
+    const lock = seal(batch, repository)
+    const { others } = await storeLock(batch, speaker(), lock, undefined, signal)
+    const conflicts = lockConflicts({
+      key: repository.masterKey,
+      exclusive: false,
+      others: others.map(({ id, bytes }) => ({ id, bytes: fromBase64(bytes) })),
+      now: clock.now(),
+    })
+    if (conflicts.length === 0) return hold(batch, repository, speaker, lock.id)
+    // While we wait nobody is kept out by us: two programs that each wait for the other never end.
+    await removeLock(batch, speaker(), lock.id)
+    if (clock.monotonic() - begun + pause > patience) throw locked(conflicts[0]!)
+    batch.log('info', 'Another program holds the repository alone; waiting', {
+      count: conflicts.length,
+      milliseconds: Math.round(pause),
+    })
+    await clock.sleep(pause / 2 + (pause / 2) * fraction(random), signal)
+  }
+}
+
+function seal(batch: Batch, repository: Repository) {
+  const lock = {
+    time: fromMilliseconds(batch.clock.now()),
+    exclusive: false,
+    hostname: lockHostname(batch.start.repository.hostname),
+    username: 'holdfast',
+    pid: process.pid,
+  }
+  return sealLock(repository.masterKey, lock, batch.bytes)
+}
+
+function storeLock(
+  batch: Batch,
+  attempt: AttemptOf,
+  lock: { id: string; bytes: Uint8Array },
+  replaces: string | undefined,
+  signal: AbortSignal,
+  patience?: number,
+) {
+  const body = {
+    ...attempt,
+    id: lock.id,
+    bytes: toBase64(lock.bytes),
+    ...(replaces === undefined ? {} : { replaces }),
+  }
+  return batch.plane.ask('lock', body, {
+    signal,
+    ...(patience === undefined ? {} : { patience }),
+  })
+}
+
+async function removeLock(batch: Batch, attempt: AttemptOf, id: string): Promise<void> {
+  // A cancelled batch still takes its lock back, but does not wait for it.
+  const stop = AbortSignal.timeout(10 * SECOND)
+  try {
+    await batch.plane.ask('unlock', { ...attempt, id }, { signal: stop, patience: 5 * SECOND })
+  } catch (error) {
+    batch.log('warn', 'A lock could not be taken back; the control plane removes it later', {
+      error: error instanceof Error ? error.name : 'unknown',
+    })
+  }
+}
+
+function locked({ lock }: LockConflict): JobFailure {
+  if (lock === undefined) {
+    return new JobFailure(
+      'repository-locked',
+      'a lock that cannot be read keeps everybody out; `restic unlock --remove-all` removes it',
+    )
+  }
+  const { username, hostname, pid } = lock
+  return new JobFailure(
+    'repository-locked',
+    `${username}@${hostname}, process ${pid}, holds the repository alone`,
+  )
+}
+
+function hold(
+  batch: Batch,
+  repository: Repository,
+  speaker: () => AttemptOf,
+  first: string,
+): HeldLock {
+  const { clock } = batch
+  const lost = new AbortController()
+  const end = new AbortController()
+  let current = first
+
+  async function keepFresh(): Promise<void> {
+    let refreshed = clock.monotonic()
+    let wait = lockRefresh
+    while (!end.signal.aborted) {
+      await clock.sleep(wait, end.signal)
+      try {
+        const next = seal(batch, repository)
+        await storeLock(batch, speaker(), next, current, end.signal, refreshPause)
+        current = next.id
+        refreshed = clock.monotonic()
+        wait = lockRefresh
+      } catch (error) {
+        if (end.signal.aborted) return
+        if (clock.monotonic() - refreshed >= refreshPatience) {
+          lost.abort(new LockLostError(error))
+          return
+        }
+        wait = refreshPause
+      }
+    }
+  }
+  const refreshing = keepFresh().catch(() => {})
+
+  return {
+    signal: lost.signal,
+    async release() {
+      end.abort()
+      await refreshing
+      await removeLock(batch, speaker(), current)
+    },
+  }
+}

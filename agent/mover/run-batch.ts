@@ -1,0 +1,41 @@
+// All jobs of a batch, kind by kind, each with one end.
+
+import { runBackups } from './backup.ts'
+import type { Batch, Job, JobOf } from './batch.ts'
+import { runBrowse } from './browse.ts'
+import { runInit } from './init.ts'
+import type { JobEnd } from './reporter.ts'
+import { runRestore } from './restore.ts'
+import { runVerify } from './verify.ts'
+
+type Kind = Job['assigned']['parameters']['kind']
+
+function isOf<K extends Kind>(kind: K): (job: Job) => job is JobOf<K> {
+  return (job): job is JobOf<K> => job.assigned.parameters.kind === kind
+}
+
+/** Every job has its `done` when this resolves. Rejects only when the batch as a whole is stopped. */
+export async function runBatch(batch: Batch, jobs: readonly Job[]): Promise<void> {
+  // A repository is made before it is written, and written before it is read.
+  for (const job of jobs.filter(isOf('init'))) await alone(batch, job, runInit)
+  const backups = jobs.filter(isOf('backup'))
+  if (backups.length > 0) await runBackups(batch, backups)
+  for (const job of jobs.filter(isOf('verify'))) await alone(batch, job, runVerify)
+  for (const job of jobs.filter(isOf('restore'))) await alone(batch, job, runRestore)
+  for (const job of jobs.filter(isOf('browse'))) await alone(batch, job, runBrowse)
+}
+
+async function alone<J extends Job>(
+  batch: Batch,
+  job: J,
+  run: (batch: Batch, job: J) => Promise<JobEnd>,
+): Promise<void> {
+  const { id } = job.assigned
+  try {
+    job.signal.throwIfAborted()
+    await batch.reporter.done(id, await run(batch, job))
+  } catch (error) {
+    batch.signal.throwIfAborted()
+    await batch.reporter.failed(id, job.signal.aborted ? job.signal.reason : error)
+  }
+}
