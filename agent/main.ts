@@ -1,11 +1,11 @@
 // `holdfast-agent`: the command line.
 import { Command, Option } from 'commander'
 import { HoldfastError } from '../shared/errors.ts'
-import { readConfig } from './config.ts'
+import { readConfig } from './config/environment.ts'
 import { describeError } from './log/scrub.ts'
+import { version } from './main/version.ts'
 import { stateFiles } from './state/directory.ts'
 import { askOwner } from './state/sole-owner.ts'
-import { version } from './version.ts'
 
 /** What other users of this machine can read in the list of processes is no place for a secret. */
 function refuseToken(): never {
@@ -59,7 +59,7 @@ program
   .allowExcessArguments()
   .action(async (options, command: Command) => {
     if (command.args.length > 0 || options.token !== undefined) refuseToken()
-    const { enroll } = await import('./enroll.ts')
+    const { enroll } = await import('./main/enroll.ts')
     await enroll(options)
   })
 
@@ -69,7 +69,7 @@ program
   .addOption(stateOption())
   .action(async (options) => {
     process.umask(0o077)
-    const { run } = await import('./run.ts')
+    const { run } = await import('./main/run.ts')
     await run(options, stopSignal())
   })
 

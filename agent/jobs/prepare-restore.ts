@@ -1,5 +1,13 @@
 // Where a restore writes: a volume made for it, a tree beside a live one, or an empty directory.
-import { accessSync, constants, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { ParametersOf } from '../../shared/backup/job.ts'
 import { HOUR } from '../../shared/clock.ts'
@@ -160,20 +168,25 @@ async function intoLiveVolume(
 }
 
 /**
- * After the mover is gone: were the folders exchanged? Then what lies beside is the old tree, kept for
- * the time that was asked for. If not, it is an unfinished new tree, which a next attempt may use.
+ * After the mover is gone: were the folders exchanged? Then what lies beside is the old tree: it gets
+ * a name that no attempt resumes into, and is kept for the time that was asked for. If not, it is an
+ * unfinished new tree, which the next attempt of the job goes on with.
  */
 export function settleExchange(deps: Pick<PrepareDeps, 'journal' | 'clock'>, job: string): void {
   const { journal, clock } = deps
   const exchange = journal.exchanges.find((entry) => entry.job === job)
   if (exchange === undefined) return
-  const shows = statSync(exchange.target, { throwIfNoEntry: false, bigint: true })
-  const left = lstatSync(exchange.beside, { throwIfNoEntry: false })
-  const done = shows !== undefined && String(shows.ino) !== exchange.inode
+  const { beside, target, inode, keepHours } = exchange
+  const shows = statSync(target, { throwIfNoEntry: false, bigint: true })
+  const left = lstatSync(beside, { throwIfNoEntry: false })
+  const done = shows !== undefined && String(shows.ino) !== inode
   if (left !== undefined && done) {
-    journal.keep(exchange.beside, clock.now() + exchange.keepHours * HOUR)
+    const old = `${beside}.old`
+    journal.keep(old, clock.now() + keepHours * HOUR)
+    // If we die here, settling again finds the same two folders and gives the same name.
+    renameSync(beside, old)
   } else if (left !== undefined) {
-    journal.keep(exchange.beside, clock.now() + UNFINISHED_HOURS * HOUR)
+    journal.keep(beside, clock.now() + UNFINISHED_HOURS * HOUR)
   }
   journal.exchanged(job)
 }

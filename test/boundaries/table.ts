@@ -33,7 +33,7 @@ control-plane/node             | shared control-plane/ports control-plane/core c
 control-plane/cli              | shared (control-plane/http)                          | node hono commander cli-table3 cli-progress yaml zod age-encryption | the command talks to a control plane over HTTP like any other program and has no back door
 
 agent/log                      |                                                      | node pino                                  | a log line is written by whoever was handed the log
-agent/state                    |                                                      | node                                       | files that survive a crash do not care what is in them
+agent/state                    | shared                                               | node                                       | files that survive a crash do not care what is in them
 agent/native                   |                                                      | node koffi                                 | system calls have no opinion about backups
 agent/storage                  | shared agent/storage/object-store.ts agent/storage/memory.ts | node https-proxy-agent                     | a store keeps bytes under names and does not know what they mean
 agent/storage/memory.ts        | agent/storage/object-store.ts                        | node                                       | a repository in memory is as much part of the port as the port itself
@@ -41,12 +41,13 @@ agent/storage/object-store.ts  |                                                
 agent/repository               | agent/storage/object-store.ts agent/storage/memory.ts | node sodium-native                         | the repository could be published alone: no Docker, no protocol, no words of ours
 agent/docker                   | shared agent/log                                     | node dockerode                             | the engine is asked in one place, which knows nothing of jobs
 agent/ipc                      | shared                                               | node zod                                   | the hatch between supervisor and mover belongs to neither
-agent/control                  | shared agent/log agent/state agent/storage           | node ws https-proxy-agent ipaddr.js zod    | the conversation with the control plane does not do what it talks about
+agent/control                  | shared agent/log agent/state agent/storage           | node ws zod                                | the conversation with the control plane does not do what it talks about
 agent/sources                  | shared agent/docker agent/native (agent/repository)  | node                                       | a source yields entries and does not know where they go
 agent/mover                    | shared agent/log agent/ipc agent/docker agent/sources agent/repository agent/storage agent/native | node zod age-encryption pino               | the child has no socket and no token: never agent/control
 agent/jobs                     | shared agent/log agent/state agent/ipc agent/docker  | node zod age-encryption                    | the supervisor starts the mover as a file and does not import it
-agent/config.ts                | shared agent/log agent/state                         | node pino zod commander                    | what a host may do is read once, before anything is put together
-agent/main.ts                  | shared agent/log agent/state agent/control agent/jobs agent/docker agent/config.ts | node pino zod commander                    | the supervisor is put together here, and the mover is a process of its own
+agent/config                   | shared agent/storage agent/state                     | node zod yaml                              | what a host may do is read once, before anything is put together
+agent/main                     | shared agent/log agent/state agent/storage agent/control agent/jobs agent/docker agent/config | node                   | the supervisor is put together here, and the mover is a process of its own
+agent/main.ts                  | shared agent/log agent/state agent/config agent/main | node commander                             | the command line picks a verb and does nothing itself
 
 test                           | *                                                    | node *                                     | a proof may look everywhere
 `

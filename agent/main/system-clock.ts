@@ -1,7 +1,7 @@
 // The time and randomness of this machine. Everything else gets them passed in.
 import { randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Clock, Random } from '../shared/clock.ts'
+import type { Clock, Random } from '../../shared/clock.ts'
 
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -2,11 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import * as z from 'zod'
-import { ageRecipient, jobKind, jobKinds } from '../shared/backup/job.ts'
-import { HoldfastError } from '../shared/errors.ts'
-import { id, plainName } from '../shared/ids.ts'
-import { settingError } from './config-error.ts'
-import type { HostRules } from './jobs/host-rules.ts'
+import { ageRecipient, type JobKind, jobKind, jobKinds } from '../../shared/backup/job.ts'
+import { HoldfastError } from '../../shared/errors.ts'
+import { id, plainName } from '../../shared/ids.ts'
+import { settingError } from './setting-error.ts'
 
 const enrolment = z.object({
   /** Origin of the control plane. */
@@ -58,10 +57,18 @@ const hostFile = z.strictObject({
   restoreDirectories: directories.optional(),
 })
 
+/** What this host lets the control plane ask for; undefined: no limit, but for `recovery`. */
+export interface HostFile {
+  readonly recovery: string | undefined
+  readonly allow: readonly JobKind[] | undefined
+  readonly directories: readonly string[] | undefined
+  readonly restoreDirectories: readonly string[] | undefined
+}
+
 const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths)`
 
 /** The operator's rules with the pinned recipient. Throws `invalid` naming file, field, value and rule. */
-export function readHostRules(path: string, pinned: string | undefined): HostRules {
+export function readHostRules(path: string, pinned: string | undefined): HostFile {
   let value: unknown = {}
   if (existsSync(path)) {
     try {

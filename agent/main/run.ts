@@ -1,32 +1,32 @@
 // `holdfast-agent run`: the parts, put together.
 import { fileURLToPath } from 'node:url'
-import { MINUTE } from '../shared/clock.ts'
-import { HoldfastError } from '../shared/errors.ts'
-import { newId } from '../shared/ids.ts'
-import type { AgentEvent } from '../shared/protocol/calls.ts'
-import { readConfig } from './config.ts'
-import { readEnrolment, readHostRules } from './config-files.ts'
-import { createCalls } from './control/calls.ts'
-import { createConnection } from './control/connection.ts'
-import { createPlaneHttp } from './control/http-client.ts'
-import { loadIdentity, machineId } from './control/identity.ts'
-import type { Command } from './control/line.ts'
-import { openOutbox } from './control/outbox.ts'
-import { sendEvents } from './control/send-events.ts'
-import { createSession } from './control/session.ts'
-import { dockerAddress } from './docker/address.ts'
-import { connectEngine } from './docker/engine.ts'
-import { createWatcher } from './docker/watcher.ts'
-import { openJournal } from './jobs/journal.ts'
-import { loadOrMakeHostKey } from './jobs/passwords.ts'
-import { createReports } from './jobs/reports.ts'
-import { createSlots } from './jobs/slots.ts'
-import { createSupervisor } from './jobs/supervisor.ts'
-import { createPinoLog } from './log/pino-log.ts'
-import { describeError } from './log/scrub.ts'
-import { freeBytes, openStateDirectory } from './state/directory.ts'
-import { createReserve } from './state/reserve.ts'
-import { own } from './state/sole-owner.ts'
+import { MINUTE } from '../../shared/clock.ts'
+import { HoldfastError } from '../../shared/errors.ts'
+import { newId } from '../../shared/ids.ts'
+import type { AgentEvent } from '../../shared/protocol/calls.ts'
+import { readConfig } from '../config/environment.ts'
+import { readEnrolment, readHostRules } from '../config/files.ts'
+import { createCalls } from '../control/calls.ts'
+import { createConnection } from '../control/connection.ts'
+import { createPlaneHttp } from '../control/http-client.ts'
+import { loadIdentity, machineId } from '../control/identity.ts'
+import type { Command } from '../control/line.ts'
+import { openOutbox } from '../control/outbox.ts'
+import { sendEvents } from '../control/send-events.ts'
+import { createSession } from '../control/session.ts'
+import { dockerAddress } from '../docker/address.ts'
+import { connectEngine } from '../docker/engine.ts'
+import { createWatcher } from '../docker/watcher.ts'
+import { openJournal } from '../jobs/journal.ts'
+import { loadOrMakeHostKey } from '../jobs/passwords.ts'
+import { createReports } from '../jobs/reports.ts'
+import { createSlots } from '../jobs/slots.ts'
+import { createSupervisor } from '../jobs/supervisor.ts'
+import { createPinoLog } from '../log/pino-log.ts'
+import { describeError } from '../log/scrub.ts'
+import { freeBytes, openStateDirectory } from '../state/directory.ts'
+import { createReserve } from '../state/reserve.ts'
+import { own } from '../state/sole-owner.ts'
 import { systemClock as clock, systemRandom as random } from './system-clock.ts'
 import { version } from './version.ts'
 
@@ -36,7 +36,10 @@ type NoticeCode = Extract<AgentEvent, { kind: 'notice' }>['code']
 const ALIVE_EVERY = 5 * MINUTE
 
 /** Run until `signal` is aborted. Throws what a person must put right before it can run at all. */
-export async function run(options: { state?: string }, signal: AbortSignal): Promise<void> {
+export async function run(
+  options: { state?: string; moverFile?: string },
+  signal: AbortSignal,
+): Promise<void> {
   const config = readConfig(process.env)
   const files = openStateDirectory(options.state ?? config.stateDirectory)
   const enrolment = readEnrolment(files.agent)
@@ -107,7 +110,7 @@ export async function run(options: { state?: string }, signal: AbortSignal): Pro
     reports,
     slots: createSlots(),
     sign: (bytes) => identity.sign(bytes),
-    moverFile: fileURLToPath(new URL('./mover/main.ts', import.meta.url)),
+    moverFile: options.moverFile ?? fileURLToPath(new URL('../mover/main.ts', import.meta.url)),
     environment: process.env,
     network,
     paths: files,

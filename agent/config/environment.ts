@@ -1,10 +1,10 @@
 // What the environment says, read once.
 import { readFileSync } from 'node:fs'
 import * as z from 'zod'
-import { HoldfastError } from '../shared/errors.ts'
-import { settingError } from './config-error.ts'
-import { DEFAULT_STATE_DIRECTORY } from './state/directory.ts'
-import type { Network } from './storage/dispatcher.ts'
+import { HoldfastError } from '../../shared/errors.ts'
+import { DEFAULT_STATE_DIRECTORY } from '../state/directory.ts'
+import type { Network } from '../storage/dispatcher.ts'
+import { settingError } from './setting-error.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

@@ -1,6 +1,6 @@
 // A setting that breaks its rule, told so that it can be put right at once.
 import type * as z from 'zod'
-import { HoldfastError } from '../shared/errors.ts'
+import { HoldfastError } from '../../shared/errors.ts'
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
