@@ -57,7 +57,8 @@ export function createS3Vault(options: S3ObjectsOptions): S3Vault {
     endpoint: place.endpoint,
     region: place.region,
     forcePathStyle: place.pathStyle,
-    credentials,
+    // The SDK writes into the object it is given (`$source`, 2026): it gets its own.
+    credentials: { ...credentials },
     maxAttempts: ATTEMPTS,
     systemClockOffset: -options.skewMs,
     // Ceph refuses the SDK's default trailers, and a checksum of our own choice is signed anyway.

@@ -1,0 +1,78 @@
+import { asc, eq, or } from 'drizzle-orm'
+import type { VaultsStore } from '../../../ports/store/vaults.ts'
+import { change } from '../change.ts'
+import type { Database } from '../client.ts'
+import { vaults } from '../schema.ts'
+import { unlessTaken } from './constraint.ts'
+
+export function createVaultsStore(database: Database): VaultsStore {
+  return {
+    async find(idOrName) {
+      const rows = await database.orm
+        .select()
+        .from(vaults)
+        .where(or(eq(vaults.id, idOrName), eq(vaults.name, idOrName)))
+      // An id wins over a name that looks like one.
+      return rows.find(({ id }) => id === idOrName) ?? rows[0]
+    },
+
+    list: async () => database.orm.select().from(vaults).orderBy(asc(vaults.name)),
+
+    insert: (vault, trace) =>
+      unlessTaken(
+        change(database, trace, {
+          guard: {
+            sql: `INSERT INTO vaults (id, name, place_json, credentials_sealed, is_default, created_at)
+                  SELECT ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM vaults WHERE is_default = 1), ?`,
+            args: [
+              vault.id,
+              vault.name,
+              JSON.stringify(vault.place),
+              vault.credentialsSealed,
+              vault.createdAt,
+            ],
+          },
+        }),
+      ),
+
+    setDefault: (id, trace) =>
+      change(database, trace, {
+        guard: {
+          sql: `UPDATE vaults SET is_default = 1 WHERE id = ? AND is_default = 0`,
+          args: [id],
+        },
+        then: [
+          {
+            sql: `UPDATE vaults SET is_default = 0 WHERE id <> ? AND is_default = 1 AND GATE`,
+            args: [id],
+          },
+        ],
+      }),
+
+    recordProbe: (id, saw, trace) =>
+      change(database, trace, {
+        guard: {
+          sql: `UPDATE vaults SET capabilities_json = ?, findings_json = ?, probed_at = ?,
+                clock_skew_ms = COALESCE(?, clock_skew_ms), clock_checked_at = ? WHERE id = ?`,
+          args: [
+            JSON.stringify(saw.capabilities),
+            JSON.stringify(saw.findings),
+            saw.at,
+            saw.capabilities.clockSkewMs,
+            saw.at,
+            id,
+          ],
+        },
+      }),
+
+    async recordClock(id, { skewMs, at, previous }, trace) {
+      const guard = {
+        sql: `UPDATE vaults SET clock_skew_ms = ?, clock_checked_at = ? WHERE id = ? AND clock_skew_ms IS ?`,
+        args: [skewMs, at, id, previous],
+      }
+      if (trace !== undefined) return change(database, trace, { guard })
+      const [result] = await database.write([guard])
+      return result?.rowsAffected === 1
+    },
+  }
+}
