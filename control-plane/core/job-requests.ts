@@ -41,8 +41,8 @@ export function createJobRequests(
     policies: Pick<PoliciesStore, 'find' | 'pending'>
     /** Tells whoever hands out work that this host has some; may fail silently, work is found anyway. */
     wake: (host: string) => Promise<void>
-    /** Sends the cancel frame; the mark in the database is what counts. */
-    cancelRunning: (host: string, batch: string, jobs: readonly string[]) => Promise<void>
+    /** Tells the host of a running job at once; the mark in the database is what counts. */
+    cancelled: (job: Pick<Job, 'id' | 'host' | 'batch'>) => Promise<void>
   },
 ) {
   const { store, fleet, catalogue, clock } = deps
@@ -351,7 +351,7 @@ export function createJobRequests(
       const current = await get(id)
       if (current.state === 'running') {
         if (current.cancelAt === null) await store.cancelRunning(id, now, { events: [event] })
-        if (current.batch !== null) await deps.cancelRunning(current.host, current.batch, [id])
+        await deps.cancelled(current)
         return get(id)
       }
       if (current.state === 'queued')
