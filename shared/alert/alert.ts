@@ -18,6 +18,8 @@ export const alertTypes = {
   'duplicate-identity': 'critical',
   'object-conflict': 'critical',
   'clock-skew': 'warning',
+  /** An agent noticed something on its host that needs a hand. */
+  'host-notice': 'warning',
 } as const satisfies Record<string, Level>
 export type AlertType = keyof typeof alertTypes
 

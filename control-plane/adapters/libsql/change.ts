@@ -1,7 +1,7 @@
 // The one idiom for changing anything: a guarded statement, its audit events and its messages, in one batch.
 import type { InStatement, InValue } from '@libsql/client'
 import { type AuditEvent, eventText } from '../../../shared/audit/event.ts'
-import type { Trace } from '../../ports/store/trace.ts'
+import type { OutgoingMessage, Trace } from '../../ports/store/trace.ts'
 import type { Database } from './client.ts'
 
 export interface Statement {
@@ -38,10 +38,7 @@ export async function change(database: Database, trace: Trace, wanted: Change): 
         throw new TypeError(`statement without GATE: ${statement.sql}`)
       return { sql: statement.sql.replace('GATE', gate), args: [...statement.args] }
     }),
-    ...(trace.messages ?? []).map((message) => ({
-      sql: `INSERT INTO queue (id, topic, body, visible_at, created_at) SELECT ?, ?, ?, ?, ? WHERE ${gate}`,
-      args: [message.id, message.topic, message.body, message.visibleAt, message.createdAt],
-    })),
+    ...(trace.messages ?? []).map((message) => insertMessage(message, gate)),
   ]
   const results = await database.write(statements)
   return results[1]?.rowsAffected === 1
@@ -50,6 +47,21 @@ export async function change(database: Database, trace: Trace, wanted: Change): 
 /** An event of its own, for what changes nothing: a read that must be seen, a refusal. */
 export async function record(database: Database, event: AuditEvent): Promise<void> {
   await database.write([insertEvent(event, '1 = 1')])
+}
+
+/** Events and messages that belong to no change: an alarm about something that was seen. */
+export async function recordTrace(database: Database, trace: Trace): Promise<void> {
+  await database.write([
+    ...trace.events.map((event) => insertEvent(event, '1 = 1')),
+    ...(trace.messages ?? []).map((message) => insertMessage(message, '1 = 1')),
+  ])
+}
+
+function insertMessage(message: OutgoingMessage, condition: string): InStatement {
+  return {
+    sql: `INSERT INTO queue (id, topic, body, visible_at, created_at) SELECT ?, ?, ?, ?, ? WHERE ${condition}`,
+    args: [message.id, message.topic, message.body, message.visibleAt, message.createdAt],
+  }
 }
 
 function insertEvent(event: AuditEvent, condition: string): InStatement {

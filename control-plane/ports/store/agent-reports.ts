@@ -38,8 +38,6 @@ export interface AgentReportsStore {
     trace: Trace | undefined,
   ): Promise<boolean>
   notice(position: EventPosition, trace: Trace): Promise<boolean>
-  /** Takes an event that says nothing new. */
-  skip(position: EventPosition): Promise<void>
   /** Keeps a page; the same page again changes nothing. Liveness of a browse job: leaves no event. */
   addPage(page: {
     readonly job: string

@@ -61,7 +61,7 @@ export interface CommitsStore {
   /** Does another job's commit carry this snapshot? */
   snapshotTaken(snapshot: string, job: string): Promise<boolean>
   /** Commits that are neither accepted nor refused, oldest first. */
-  open(limit: number): Promise<Commit[]>
+  openIds(limit: number): Promise<{ job: string; attempt: number }[]>
   /** What the counts of a job's accepted snapshot were. */
   acceptedSnapshot(job: string): Promise<{ id: string; counts: Receipt['counts'] } | undefined>
 }

@@ -89,10 +89,6 @@ export function createAgentReportsStore(database: Database): AgentReportsStore {
         trace,
       ),
     notice: (position, trace) => taken(position, [], trace),
-    async skip(position) {
-      const { sql, args } = take(position)
-      await database.write([{ sql, args: [...args] }])
-    },
     async addPage(page) {
       await database.write([
         {

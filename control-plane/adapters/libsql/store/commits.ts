@@ -140,9 +140,9 @@ export function createCommitsStore(database: Database): CommitsStore {
         .limit(1)
       return row !== undefined
     },
-    open: (limit) =>
+    openIds: (limit) =>
       orm
-        .select()
+        .select({ job: commits.job, attempt: commits.attempt })
         .from(commits)
         .where(inArray(commits.state, ['checking', 'writing']))
         .orderBy(asc(commits.at))
