@@ -88,7 +88,7 @@ export async function startRigServer(say: (sentence: string) => void): Promise<R
       return
     }
     const answer = await ask(part as PartName)
-    if (!('value' in answer))
+    if ('because' in answer && !answer.required)
       refusals.add(`${url.searchParams.get('file')} needs ${part}: ${answer.because}`)
     response.end(JSON.stringify(answer))
   })
