@@ -14,6 +14,7 @@ import { setTimes } from '../../agent/native/file-times.ts'
 import { makeSpecialFile } from '../../agent/native/special-file.ts'
 import { systemErrorCode } from '../../agent/native/syscall-error.ts'
 import { setXattr } from '../../agent/native/xattrs.ts'
+import { runes } from '../../agent/repository/go-json.ts'
 import { createSeeded, type Seeded } from '../support/seeded.ts'
 
 /**
@@ -66,11 +67,20 @@ const favourites = [
   'é',
 ]
 
-/** One to about 60 bytes, anything but `/`, NUL, `.` and `..`. */
+/** One to about 60 bytes, anything but `/`, NUL, `.` and `..`, and no code point that restic may not know yet. */
 function randomName(random: Seeded): Buffer {
   const name = rawName(random)
   const text = name.toString('latin1')
-  return text === '.' || text === '..' || text === '' ? Buffer.from('x') : name
+  if (text === '.' || text === '..' || text === '') return Buffer.from('x')
+  // Random bytes form code points by chance, of any Unicode version.
+  for (const { rune, invalid } of runes(name)) {
+    if (invalid === undefined && !isSettled(rune)) return Buffer.from('\xff\xc3', 'latin1')
+  }
+  return name
+}
+
+function isSettled(rune: number): boolean {
+  return rune < 0x20 || codePoints.some(([least, most]) => rune >= least && rune <= most)
 }
 
 function rawName(random: Seeded): Buffer {
