@@ -15,6 +15,11 @@ export async function makeRecoveryKit(): Promise<RecoveryKit> {
   return { identity, recipient: await identityToRecipient(identity) }
 }
 
+/** The recipient that belongs to an identity. */
+export function recipientOf(identity: string): Promise<string> {
+  return identityToRecipient(identity)
+}
+
 /** The kit as a text file: an age identity file with everything a person needs around it, as comments. */
 export function kitText(kit: RecoveryKit, madeAt: string): string {
   return `# Holdfast recovery kit, made ${madeAt}
