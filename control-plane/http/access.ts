@@ -47,4 +47,10 @@ export const access: Readonly<Record<string, Access>> = {
   'GET /api/v1/snapshots/:id': operators,
   'GET /api/v1/repositories': operators,
   'GET /api/v1/repositories/:id': operators,
+
+  'GET /api/v1/vaults': operators,
+  'GET /api/v1/vaults/:vault': operators,
+  'POST /api/v1/vaults': admin,
+  'POST /api/v1/vaults/:vault/probe': operators,
+  'POST /api/v1/vaults/:vault/default': admin,
 }

@@ -13,6 +13,7 @@ import type { JobListing } from '../core/job-listing.ts'
 import type { JobRequests } from '../core/job-requests.ts'
 import type { Policies } from '../core/policies.ts'
 import { problem } from '../core/problem.ts'
+import type { Vaults } from '../core/vaults.ts'
 import { createApiTokenRoutes } from './api-tokens.ts'
 import { createAuditRoutes } from './audit.ts'
 import { createDocumentRoutes } from './documents.ts'
@@ -27,6 +28,7 @@ import { createRepositoryRoutes } from './repositories.ts'
 import type { DoorEnv } from './room.ts'
 import { createSnapshotRoutes } from './snapshots.ts'
 import { createSourceRoutes } from './sources.ts'
+import { createVaultRoutes } from './vaults.ts'
 
 export interface AppDeps extends GuardDeps {
   readonly apiTokens: ApiTokens
@@ -38,6 +40,7 @@ export interface AppDeps extends GuardDeps {
   readonly jobListing: JobListing
   readonly jobRequests: JobRequests
   readonly policies: Policies
+  readonly vaults: Vaults
   /** Is the database there? */
   readonly ready: () => Promise<boolean>
   /** A fault of ours, which callers see only as `internal`. */
@@ -68,6 +71,7 @@ export function createApp(deps: AppDeps) {
     .route('/api/v1', createJobRoutes(deps))
     .route('/api/v1', createSnapshotRoutes(deps))
     .route('/api/v1', createRepositoryRoutes(deps))
+    .route('/api/v1', createVaultRoutes(deps))
     .route('/api/v1', createAuditRoutes(deps))
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', {
