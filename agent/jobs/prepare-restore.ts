@@ -149,6 +149,8 @@ async function intoLiveVolume(
   const restart = await stopUsers(deps, engine, batch, job, target.name, target.stopContainers)
   const beside = join(dirname(opened.path), `${basename(opened.path)}.holdfast-${job}`)
   const { ino } = statSync(opened.path, { bigint: true })
+  // What an earlier attempt left is gone on with, so it is no longer waiting to be removed.
+  if (deps.journal.kept.some((entry) => entry.path === beside)) deps.journal.removed(beside)
   deps.journal.exchanging({
     job,
     beside,
