@@ -22,7 +22,7 @@ const MAX_PARAMETERS = 900_000
 export interface DispatchDeps extends Basics {
   readonly batches: BatchesStore
   readonly jobs: Pick<RunningJobsStore, 'finishQueued'>
-  readonly hosts: Pick<HostsStore, 'find'>
+  readonly hosts: Pick<HostsStore, 'nameOf'>
   readonly repositories: Pick<RepositoriesStore, 'find'>
   readonly connections: Connections
 }
@@ -134,7 +134,7 @@ export function createDispatch(deps: DispatchDeps) {
       report: null,
       at: clock.now(),
     }
-    const hostname = (await hosts.find(job.host))?.name ?? job.host
+    const hostname = (await hosts.nameOf(job.host)) ?? job.host
     await jobs.finishQueued(job.id, end, endTrace(deps, job, end, { actor: 'system', hostname }))
   }
 
@@ -193,14 +193,14 @@ export function createDispatch(deps: DispatchDeps) {
   async function runFrame(batch: Batch): Promise<Run | undefined> {
     const repository = await repositories.find(batch.repository)
     const running = await batches.jobs(batch.id)
-    const owner = repository === undefined ? undefined : await hosts.find(repository.host)
-    if (repository === undefined || owner === undefined || running.length === 0) return undefined
+    const hostname = repository === undefined ? undefined : await hosts.nameOf(repository.host)
+    if (repository === undefined || hostname === undefined || running.length === 0) return undefined
     return {
       type: 'run',
       batch: batch.id,
       repository: {
         id: repository.id,
-        hostname: owner.name,
+        hostname,
         epoch: repository.epoch,
         ready: repository.state === 'ready',
         foreign: repository.host !== batch.host,

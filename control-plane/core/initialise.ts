@@ -1,10 +1,10 @@
 // A repository is made: absent → initialising → ready, each step safe to repeat.
 import * as z from 'zod'
-import { fromBase64, sha256Hex, utf8 } from '../../shared/bytes.ts'
+import { fromBase64, sha256Hex } from '../../shared/bytes.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import type { initialiseRequest } from '../../shared/protocol/calls.ts'
 import { MAX_KEY_FILE } from '../../shared/protocol/calls.ts'
-import { configKey, escrowKey, smallKey, vaultMarkerKey } from '../../shared/vault/layout.ts'
+import { configKey, escrowKey, smallKey } from '../../shared/vault/layout.ts'
 import type { AlarmsStore } from '../ports/store/alarms.ts'
 import type { HostsStore } from '../ports/store/hosts.ts'
 import type { RepositoriesStore, RepositoryState } from '../ports/store/repositories.ts'
@@ -13,9 +13,6 @@ import type { Basics } from './deps.ts'
 import { newEvent } from './event.ts'
 import { conflictTrace } from './store-view.ts'
 import type { OpenVault } from './vault-access.ts'
-
-/** What says that a bucket and prefix hold vault data, and how it is laid out. */
-const VAULT_MARKER = '{"format":"holdfast-vault","layout":1}\n'
 
 /** The smallest sealed config: initialisation vector, authenticator, and an empty object. */
 const MIN_CONFIG = 34
@@ -141,7 +138,6 @@ export function createInitialise(deps: InitialiseDeps) {
       await alarms.raise(conflictTrace(deps, { host: repository.host, hostname, key, saw }))
       throw new HoldfastError('exists', `the vault holds other bytes under ${key}`)
     }
-    await put(vaultMarkerKey, utf8(VAULT_MARKER))
     for (const text of initial.keys) {
       const bytes = fromBase64(text)
       await put(smallKey(id, 'key', await sha256Hex(bytes)), bytes)

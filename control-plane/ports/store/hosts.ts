@@ -21,5 +21,7 @@ export interface HostsStore {
   /** A host of the fleet; undefined when it never was or was removed. */
   find(id: string): Promise<Host | undefined>
   findByName(name: string): Promise<Host | undefined>
+  /** The name snapshots of this host carry; also of a host that was removed. */
+  nameOf(id: string): Promise<string | undefined>
   findByKey(publicKey: string): Promise<Host | undefined>
 }

@@ -29,6 +29,14 @@ export function createHostsStore(database: Database): HostsStore {
   return {
     find: (id) => one(eq(hosts.id, id)),
     findByName: (name) => one(sql`lower(${hosts.name}) = lower(${name})`),
+    async nameOf(id) {
+      const [row] = await database.orm
+        .select({ name: hosts.name })
+        .from(hosts)
+        .where(eq(hosts.id, id))
+      // A removed host's name is made free by what follows a tilde, which no name holds.
+      return row?.name.split('~')[0]
+    },
     findByKey: (publicKey) => one(eq(hosts.publicKey, publicKey)),
   }
 }
