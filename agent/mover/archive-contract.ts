@@ -32,7 +32,7 @@ export const archiveWarnings: ReadonlySet<ArchiveRemark> = new Set([
 
 /** The part of the repository's writer that an archive needs; calls overlap. */
 export interface ArchiveWriter {
-  saveFile(chunks: AsyncIterable<Uint8Array>): Promise<SavedFile>
+  saveFile(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<SavedFile>
   saveTree(nodes: Iterable<TreeNode>): Promise<{ id: string; added: Added }>
   knows(type: 'data' | 'tree', id: string): boolean
 }

@@ -19,7 +19,7 @@ import { LinkedFiles } from './linked-files.ts'
 import { NamedCounts } from './named-counts.ts'
 import { Slots } from './slots.ts'
 import { findNode, saveAbove } from './snapshot-path.ts'
-import { type FileEntry, readSteadily } from './steady-read.ts'
+import { type FileEntry, isArray, readSteadily } from './steady-read.ts'
 import { commonFields, linkFields } from './tree-node.ts'
 import { loadParentNodes, type ParentNodes, unchangedContent } from './unchanged.ts'
 
@@ -47,12 +47,32 @@ interface Walked {
 type NodeSink = (TreeNode | undefined | Promise<TreeNode | undefined>)[]
 
 /** Where an entry stands. */
-interface Place {
+class Place {
   readonly directory: SourceDirectory
-  /** Relative to the source's root. */
-  readonly path: Buffer
   readonly parent: ParentNodes
   readonly nodes: NodeSink
+  readonly #above: Buffer
+  readonly #name: Buffer
+
+  constructor(
+    directory: SourceDirectory,
+    above: Buffer,
+    name: Buffer,
+    parent: ParentNodes,
+    nodes: NodeSink,
+  ) {
+    this.directory = directory
+    this.#above = above
+    this.#name = name
+    this.parent = parent
+    this.nodes = nodes
+  }
+
+  /** Relative to the source's root; few entries are ever asked for it. */
+  get path(): Buffer {
+    if (this.#above.length === 0) return this.#name
+    return Buffer.concat([this.#above, slash, this.#name])
+  }
 }
 
 type Content = Required<Pick<TreeNode, 'content' | 'size'>>
@@ -143,7 +163,7 @@ class Archive {
       for (const entry of entries) {
         this.#signal.throwIfAborted()
         if (++this.#seen % TURN === 0) await nextTurn()
-        await this.#entry(entry, { directory, path: join(path, entry.name), parent, nodes })
+        await this.#entry(entry, new Place(directory, path, entry.name, parent, nodes))
       }
       await this.#ends.take()
     } catch (error) {
@@ -168,7 +188,7 @@ class Archive {
     const settled = await Promise.all(nodes)
     this.#signal.throwIfAborted()
     const subtree = await this.#saveTree(settled.filter((node) => node !== undefined))
-    const common = this.#common(name, directory, path)
+    const common = this.#common(name, directory, () => path)
     const node: TreeNode = { ...common, type: 'dir', subtree }
     this.#counts.directory(before, node)
     this.#progress.directories++
@@ -196,7 +216,7 @@ class Archive {
   }
 
   #otherNode(entry: OtherEntry, at: Place): TreeNode {
-    const common = this.#common(entry.name, entry, at.path)
+    const common = this.#common(entry.name, entry, () => at.path)
     // restic keeps no number of links for fifos.
     if (entry.kind === 'fifo') return { ...common, type: 'fifo' }
     const linked = { ...common, ...linkFields(entry.stat) }
@@ -252,11 +272,11 @@ class Archive {
       save: (chunks) => {
         this.#progress.bytes -= counted // of a read that was not the last
         counted = 0
-        return writer.saveFile(
-          this.#watched(chunks, (length) => {
-            counted += length
-          }),
-        )
+        if (isArray(chunks)) return writer.saveFile(chunks)
+        const watched = this.#watched(chunks, (length) => {
+          counted += length
+        })
+        return writer.saveFile(watched)
       },
       clock,
       signal: this.#signal,
@@ -269,6 +289,7 @@ class Archive {
     if (change === 'grew') this.remarks.add('grew', at.path)
     else if (change) this.remarks.add(isVolatile(at.path) ? 'volatile' : 'changed', at.path)
     else this.#links.remember(stat, saved.content)
+    this.#progress.bytes += Number(saved.size) - counted
     this.#countFile(before, saved.size, false)
     this.#counts.added('data', saved.added)
     return this.#fileNode(outcome.entry, stat, saved, at)
@@ -284,13 +305,14 @@ class Archive {
 
   #fileNode(entry: FileEntry, stat: BigIntStats, saved: Content, at: Place): TreeNode {
     const { size, content } = saved
-    const common = this.#common(entry.name, { stat, attributes: entry.attributes }, at.path)
+    const described = { stat, attributes: entry.attributes }
+    const common = this.#common(entry.name, described, () => at.path)
     return { ...common, ...linkFields(stat), type: 'file', size, content }
   }
 
-  #common(name: Buffer, described: Described, path: Buffer): Omit<TreeNode, 'type'> {
+  #common(name: Buffer, described: Described, path: () => Buffer): Omit<TreeNode, 'type'> {
     const { stat, attributes } = described
-    if ('code' in attributes) this.remarks.add('attributes-unreadable', path, attributes.code)
+    if ('code' in attributes) this.remarks.add('attributes-unreadable', path(), attributes.code)
     return commonFields(name, stat, attributes, this.#options)
   }
 
@@ -331,11 +353,6 @@ function listed(directory: SourceDirectory): Iterable<SourceEntry> {
     directory.close()
     throw error
   }
-}
-
-/** The path of `name` in the directory at `path`, relative to the source's root. */
-function join(path: Buffer, name: Buffer): Buffer {
-  return path.length === 0 ? name : Buffer.concat([path, slash, name])
 }
 
 const slash = Buffer.from('/')

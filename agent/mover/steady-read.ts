@@ -25,10 +25,13 @@ export type ReadOutcome<S extends Saved> =
 export interface SteadyReadDeps<S extends Saved> {
   /** Look at the same name again. */
   look(): SourceEntry
-  save(chunks: AsyncIterable<Uint8Array>): Promise<S>
+  save(chunks: Chunks): Promise<S>
   clock: Clock
   signal: AbortSignal
 }
+
+/** Bytes of a file in order; an array where they are all at hand. */
+export type Chunks = AsyncIterable<Uint8Array> | readonly Uint8Array[]
 
 /** A changing file is read once and then again up to twice. */
 const MOST_READS = 3
@@ -72,10 +75,11 @@ export async function readSteadily<S extends Saved>(
       continue
     }
     try {
-      await settle(file.stat, deps)
+      const wait = unsettled(file.stat, deps.clock)
+      if (wait > 0) await deps.clock.sleep(wait, deps.signal)
       const hot = Number(file.stat.mtimeNs / 1_000_000n) > deps.clock.now() - HOT
       const tap = createTap(earlier, hot || reads > 1, deps.signal)
-      const saved = await deps.save(tap.pass(file.content()))
+      const saved = await deps.save(tap.pass(contentOf(file)))
       const steady = sameContent(file.stat, file.now()) && saved.size === file.stat.size
       const done = { kind: 'saved' as const, entry, stat: file.stat, saved }
       if (steady) return done
@@ -114,11 +118,11 @@ function sameContent(before: BigIntStats, after: BigIntStats): boolean {
   )
 }
 
-/** Wait until any later change must show in the file's times. */
-async function settle<S extends Saved>(stat: BigIntStats, deps: SteadyReadDeps<S>): Promise<void> {
+/** Milliseconds to wait until any later change must show in the file's times. */
+function unsettled(stat: BigIntStats, clock: Clock): number {
   const margin = stat.ctimeNs % 1_000_000_000n === 0n ? SECOND_MARGIN : TICK_MARGIN
-  const age = deps.clock.now() - Number(stat.ctimeNs / 1_000_000n)
-  if (age >= 0 && age < margin) await deps.clock.sleep(margin - age, deps.signal)
+  const age = clock.now() - Number(stat.ctimeNs / 1_000_000n)
+  return age >= 0 && age < margin ? margin - age : 0
 }
 
 /** Watches the bytes of one read on their way, to compare them with those of the read before. */
@@ -127,27 +131,50 @@ function createTap(
   hashing: boolean,
   signal: AbortSignal,
 ) {
-  const whole = createHash('sha256')
-  const beginning = createHash('sha256')
+  const whole = hashing ? createHash('sha256') : undefined
+  const beginning = earlier ? createHash('sha256') : undefined
   let size = 0
   let beginningLeft = earlier?.size ?? 0
+  const see = (chunk: Uint8Array) => {
+    signal.throwIfAborted()
+    whole?.update(chunk)
+    size += chunk.length
+    const share = Math.min(beginningLeft, chunk.length)
+    if (share > 0) beginning?.update(chunk.subarray(0, share))
+    beginningLeft -= share
+  }
+  async function* passing(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      see(chunk)
+      yield chunk
+    }
+  }
   return {
-    async *pass(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-      for await (const chunk of readable(chunks)) {
-        signal.throwIfAborted()
-        if (hashing) whole.update(chunk)
-        size += chunk.length
-        const share = Math.min(beginningLeft, chunk.length)
-        if (share > 0) beginning.update(chunk.subarray(0, share))
-        beginningLeft -= share
-        yield chunk
-      }
+    pass(chunks: Chunks): Chunks {
+      if (!isArray(chunks)) return passing(chunks)
+      chunks.forEach(see)
+      return chunks
     },
     /** Whether this read begins with all that the earlier one gave. */
     grewOnly: (): boolean =>
-      earlier !== undefined && beginningLeft === 0 && beginning.digest('hex') === earlier.hash,
+      beginning !== undefined && beginningLeft === 0 && beginning.digest('hex') === earlier?.hash,
     /** For comparison with the next read; undefined if the bytes were not hashed. */
-    result: () => (hashing ? { size, hash: whole.digest('hex') } : undefined),
+    result: () => (whole ? { size, hash: whole.digest('hex') } : undefined),
+  }
+}
+
+/** Array.isArray does not know read-only arrays. */
+export function isArray(chunks: Chunks): chunks is readonly Uint8Array[] {
+  return Array.isArray(chunks)
+}
+
+/** A file's content, a failure to read it told from all others. */
+function contentOf(file: SourceFile): Chunks {
+  try {
+    const chunks = file.content()
+    return isArray(chunks) ? chunks : readable(chunks)
+  } catch (error) {
+    throw asReadFailure(error)
   }
 }
 
@@ -155,7 +182,11 @@ async function* readable(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   try {
     yield* chunks
   } catch (error) {
-    const code = systemErrorCode(error)
-    throw code === undefined ? error : new ReadFailure(code)
+    throw asReadFailure(error)
   }
+}
+
+function asReadFailure(error: unknown): unknown {
+  const code = systemErrorCode(error)
+  return code === undefined ? error : new ReadFailure(code)
 }

@@ -17,8 +17,21 @@ const lremovexattr = bind('lremovexattr', 'int', ['void *', 'void *'])
 
 /** Linux lets neither a list of names nor a value be longer (XATTR_LIST_MAX, XATTR_SIZE_MAX: 64 KiB). */
 const LONGEST = 65_536
-const names = Buffer.allocUnsafeSlow(LONGEST)
-const value = Buffer.allocUnsafeSlow(LONGEST)
+const scratch = Buffer.allocUnsafeSlow(LONGEST)
+/** Tried first: the kernel allocates as much as it is offered, which costs more than the call itself. */
+const USUAL = 512
+
+/** Make a call that fills a buffer, offering little at first and all that is legal if that is too short. */
+function fill(syscall: string, call: (length: number) => number): number {
+  const length = call(USUAL)
+  if (length !== -1) return length
+  try {
+    return checked(syscall, length)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ERANGE') throw error
+    return checked(syscall, call(LONGEST))
+  }
+}
 
 /** Names of all attributes in the kernel's order. Empty where the file system has no attributes. */
 export function listXattrs(path: Buffer | string): Buffer[] {
@@ -26,18 +39,17 @@ export function listXattrs(path: Buffer | string): Buffer[] {
 }
 
 function list(path: Buffer): Buffer[] {
-  const length = llistxattr(path, names, LONGEST)
-  if (length === 0) return []
+  let length: number
   try {
-    checked('llistxattr', length)
+    length = fill('llistxattr', (size) => llistxattr(path, scratch, size))
   } catch (error) {
     if (systemErrorCode(error) === 'ENOTSUP') return []
     throw error
   }
   const found: Buffer[] = []
   for (let start = 0; start < length; ) {
-    const end = names.indexOf(0, start)
-    found.push(Buffer.from(names.subarray(start, end)))
+    const end = scratch.indexOf(0, start)
+    found.push(Buffer.from(scratch.subarray(start, end)))
     start = end + 1
   }
   return found
@@ -49,16 +61,14 @@ export function getXattr(path: Buffer | string, name: Buffer | string): Buffer |
 }
 
 function get(path: Buffer, name: Buffer | string): Buffer | undefined {
-  const length = lgetxattr(path, cPath(name), value, LONGEST)
-  if (length === -1) {
-    try {
-      checked('lgetxattr', length)
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENODATA') return undefined
-      throw error
-    }
+  const ended = cPath(name)
+  try {
+    const length = fill('lgetxattr', (size) => lgetxattr(path, ended, scratch, size))
+    return Buffer.from(scratch.subarray(0, length))
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENODATA') return undefined
+    throw error
   }
-  return Buffer.from(value.subarray(0, length))
 }
 
 /** All attributes with their values in the kernel's order. One that vanishes meanwhile is left out. */

@@ -12,6 +12,7 @@ import {
   realpathSync,
 } from 'node:fs'
 import { anchoredPath, descriptorPath } from '../native/anchored-path.ts'
+import { inDirectory } from '../native/in-directory.ts'
 import { OPEN_DIRECTORY } from '../native/open-flags.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import { readXattrs } from '../native/xattrs.ts'
@@ -58,6 +59,11 @@ export function createTreeSource(
   }
 }
 
+/** Entries looked at in one go, before any of them is opened. */
+const AHEAD = 64
+
+type AttributesOf = (path: Buffer) => Attributes
+
 /** The directory itself, for calls that do not follow the last component of a path. */
 const SELF = Buffer.from('.')
 const none: Attributes = { xattrs: [] }
@@ -95,20 +101,37 @@ class OpenDirectory implements SourceDirectory {
   }
 
   entries(): Iterable<SourceEntry> {
-    // One character per byte: half the memory of Buffers, and sorting strings of it sorts by bytes.
-    const names = readdirSync(descriptorPath(this.#fd), { encoding: 'latin1' }).sort()
-    return this.#each(names)
+    return this.#each(this.#names(), readAttributes)
   }
 
-  *#each(names: readonly string[]): Generator<SourceEntry> {
-    for (const name of names) yield this.look(Buffer.from(name, 'latin1'))
+  outline(): Iterable<SourceEntry> {
+    return this.#each(this.#names(), () => none)
+  }
+
+  /** One character per byte: half the memory of Buffers, and sorting strings of it sorts by bytes. */
+  #names(): string[] {
+    return readdirSync(descriptorPath(this.#fd), { encoding: 'latin1' }).sort()
+  }
+
+  *#each(names: readonly string[], attributesOf: AttributesOf): Generator<SourceEntry> {
+    for (let at = 0; at < names.length; at += AHEAD) {
+      yield* inDirectory(this.#fd, () =>
+        names
+          .slice(at, at + AHEAD)
+          .map((name) => this.#look(Buffer.from(name, 'latin1'), attributesOf)),
+      )
+    }
   }
 
   look(name: Buffer): SourceEntry {
-    const path = anchoredPath(this.#fd, name)
+    return inDirectory(this.#fd, () => this.#look(name, readAttributes))
+  }
+
+  /** Look at an entry of the directory in which the process stands. */
+  #look(name: Buffer, attributesOf: AttributesOf): SourceEntry {
     try {
-      const stat = lstatSync(path, { bigint: true })
-      return this.#describe(name, path, stat)
+      const stat = lstatSync(name, { bigint: true })
+      return this.#describe(name, stat, attributesOf)
     } catch (error) {
       const code = systemErrorCode(error)
       if (code === undefined) throw error
@@ -116,19 +139,20 @@ class OpenDirectory implements SourceDirectory {
     }
   }
 
-  #describe(name: Buffer, path: Buffer, stat: BigIntStats): SourceEntry {
+  #describe(name: Buffer, stat: BigIntStats, attributesOf: AttributesOf): SourceEntry {
     if (stat.isSocket()) return { kind: 'socket', name, stat, attributes: none }
-    const described = { name, stat, attributes: readAttributes(path) }
+    const described = { name, stat, attributes: attributesOf(name) }
+    const path = () => anchoredPath(this.#fd, name)
     if (stat.isFile()) {
-      return { kind: 'file', ...described, open: () => openContent(path, stat, this.#open) }
+      return { kind: 'file', ...described, open: () => openContent(path(), stat, this.#open) }
     }
     if (stat.isDirectory()) {
-      const open = () => new OpenDirectory(openSync(path, OPEN_DIRECTORY), this.#open)
+      const open = () => new OpenDirectory(openSync(path(), OPEN_DIRECTORY), this.#open)
       if (stat.dev === this.stat.dev) return { kind: 'dir', ...described, open }
-      return { kind: 'dir', ...described, open, mount: isOnDisk(path) ? 'entered' : 'left-out' }
+      return { kind: 'dir', ...described, open, mount: isOnDisk(name) ? 'entered' : 'left-out' }
     }
     if (stat.isSymbolicLink()) {
-      return { kind: 'symlink', ...described, target: readlinkSync(path, 'buffer') }
+      return { kind: 'symlink', ...described, target: readlinkSync(name, 'buffer') }
     }
     if (stat.isFIFO()) return { kind: 'fifo', ...described }
     return { kind: stat.isBlockDevice() ? 'dev' : 'chardev', ...described }

@@ -55,6 +55,7 @@ class OpenFile implements SourceFile {
   readonly stat: BigIntStats
   readonly #fd: number
   #reading: Promise<unknown> | undefined
+  #small: Buffer | undefined
   #closed = false
 
   constructor(fd: number, stat: BigIntStats) {
@@ -62,10 +63,16 @@ class OpenFile implements SourceFile {
     this.stat = stat
   }
 
-  async *content(): AsyncGenerator<Uint8Array> {
+  content(): AsyncIterable<Uint8Array> | readonly Uint8Array[] {
     const size = Number(this.stat.size)
-    if (size === 0) return
-    if (size <= SMALL_BYTES) return yield* this.#whole(size)
+    if (size === 0) return []
+    if (size > SMALL_BYTES) return this.#large(size)
+    this.#small ??= takeReadBuffer()
+    const bytes = readWhole(this.#fd, this.#small.subarray(0, size))
+    return bytes.length === 0 ? [] : [bytes]
+  }
+
+  async *#large(size: number): AsyncGenerator<Uint8Array> {
     const sparse = this.stat.blocks * 512n < this.stat.size
     if (!sparse) return yield* this.#stretch({ start: 0, end: size })
     for (let offset = 0; offset < size; ) {
@@ -76,16 +83,6 @@ class OpenFile implements SourceFile {
       const end = Math.min(data.end, size)
       yield* this.#stretch({ start, end })
       offset = end
-    }
-  }
-
-  *#whole(size: number): Generator<Uint8Array> {
-    const buffer = takeReadBuffer()
-    try {
-      const bytes = readWhole(this.#fd, buffer.subarray(0, size))
-      if (bytes.length > 0) yield bytes
-    } finally {
-      giveBackReadBuffer(buffer)
     }
   }
 
@@ -128,6 +125,7 @@ class OpenFile implements SourceFile {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    if (this.#small) giveBackReadBuffer(this.#small)
     const release = () => closeSync(this.#fd)
     // A read under way in the thread pool must not find its descriptor number given to another file.
     if (this.#reading) this.#reading.then(release, release)

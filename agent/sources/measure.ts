@@ -29,7 +29,7 @@ export async function measure(source: Source, signal: AbortSignal): Promise<Exte
     }
     extent.directories++
     try {
-      entries = directory.entries()
+      entries = directory.outline()
     } catch {
       directory.close()
       return

@@ -22,11 +22,14 @@ export interface SourceDirectory {
   readonly attributes: Attributes
 
   /**
-   * Its entries, sorted by the bytes of their names, each looked at when it is asked for: what is
-   * yielded early may have changed when it is opened. The call itself lists the names and throws a
-   * system error if that fails; iterating does not throw.
+   * Its entries, sorted by the bytes of their names, looked at some dozens ahead: an entry may have changed
+   * when it is opened. The call itself lists the names and throws a system error if that fails; iterating
+   * does not throw.
    */
   entries(): Iterable<SourceEntry>
+
+  /** The same in the same order, without attributes: for counting. */
+  outline(): Iterable<SourceEntry>
 
   /** What the name belongs to now. */
   look(name: Buffer): SourceEntry
@@ -64,9 +67,10 @@ export interface SourceFile {
 
   /**
    * Its bytes from the start up to the size it had when opened, fewer if it shrank. A chunk is lent
-   * until the next one is asked for. Holes come as zeros without being read.
+   * until the next one is asked for, or until `close`. Holes come as zeros without being read. A small file
+   * comes as an array, read at once; then a failure to read is thrown by this call.
    */
-  content(): AsyncIterable<Uint8Array>
+  content(): AsyncIterable<Uint8Array> | readonly Uint8Array[]
 
   /** The same file's metadata as it is now. */
   now(): BigIntStats
