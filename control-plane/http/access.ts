@@ -53,4 +53,10 @@ export const access: Readonly<Record<string, Access>> = {
   'POST /api/v1/vaults': admin,
   'POST /api/v1/vaults/:vault/probe': operators,
   'POST /api/v1/vaults/:vault/default': admin,
+
+  'GET /api/v1/alert-channels': operators,
+  'POST /api/v1/alert-channels': admin,
+  'DELETE /api/v1/alert-channels/:name': admin,
+  'POST /api/v1/alert-channels/:name/test': operators,
+  'GET /api/v1/alert-deliveries': operators,
 }

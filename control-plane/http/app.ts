@@ -3,6 +3,8 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
 import { secureHeaders } from 'hono/secure-headers'
 import { PROBLEM_TYPE } from '../../shared/problem.ts'
+import type { AlertChannels } from '../core/alert-channels.ts'
+import type { Alerts } from '../core/alerts.ts'
 import type { ApiTokens } from '../core/api-tokens.ts'
 import type { AuditLog } from '../core/audit-log.ts'
 import type { Catalogue } from '../core/catalogue.ts'
@@ -14,6 +16,7 @@ import type { JobRequests } from '../core/job-requests.ts'
 import type { Policies } from '../core/policies.ts'
 import { problem } from '../core/problem.ts'
 import type { Vaults } from '../core/vaults.ts'
+import { createAlertRoutes } from './alerts.ts'
 import { createApiTokenRoutes } from './api-tokens.ts'
 import { createAuditRoutes } from './audit.ts'
 import { createDocumentRoutes } from './documents.ts'
@@ -31,6 +34,8 @@ import { createSourceRoutes } from './sources.ts'
 import { createVaultRoutes } from './vaults.ts'
 
 export interface AppDeps extends GuardDeps {
+  readonly alertChannels: AlertChannels
+  readonly alerts: Alerts
   readonly apiTokens: ApiTokens
   readonly auditLog: AuditLog
   readonly catalogue: Catalogue
@@ -72,6 +77,7 @@ export function createApp(deps: AppDeps) {
     .route('/api/v1', createSnapshotRoutes(deps))
     .route('/api/v1', createRepositoryRoutes(deps))
     .route('/api/v1', createVaultRoutes(deps))
+    .route('/api/v1', createAlertRoutes(deps))
     .route('/api/v1', createAuditRoutes(deps))
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', {

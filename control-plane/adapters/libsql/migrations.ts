@@ -182,7 +182,7 @@ export const migrations: readonly Migration[] = [
 
       `CREATE TABLE queue (
         id TEXT PRIMARY KEY, topic TEXT NOT NULL, body TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
-        visible_at INTEGER NOT NULL, created_at INTEGER NOT NULL, receipt TEXT
+        visible_at INTEGER NOT NULL, created_at INTEGER NOT NULL
       ) STRICT`,
       `CREATE INDEX queue_visible ON queue (topic, visible_at)`,
       `CREATE TABLE alert_channels (

@@ -337,7 +337,6 @@ export const queue = sqliteTable('queue', {
   attempt: integer('attempt').notNull().default(0),
   visibleAt: instant('visible_at').notNull(),
   createdAt: instant('created_at').notNull(),
-  receipt: text('receipt'),
 })
 
 export const alertChannels = sqliteTable('alert_channels', {
