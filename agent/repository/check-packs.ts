@@ -1,84 +1,109 @@
 // Checking packs: against the listing without reading them, and byte for byte.
-import type { ObjectStore } from '../storage/object-store.ts'
 import { openBlob, type PackedBlob } from './blob.ts'
 import type { ProblemList } from './check-report.ts'
 import { RepositoryError } from './errors.ts'
 import { type Id, idOf } from './id.ts'
 import type { BlobIndex } from './index.ts'
-import { objectKey } from './layout.ts'
 import { packSize, readHeader } from './pack-header.ts'
 import type { Repository } from './repository.ts'
 
-/** What index files say of one pack, once their statements were compared. */
-export interface ListedPack {
-  readonly id: Id
-  /** In order of offset. */
-  readonly blobs: readonly PackedBlob[]
-}
-
 const byOffset = (a: PackedBlob, b: PackedBlob) => a.offset - b.offset
 
-/** Every pack the index lists, its statements compared and its blobs found to follow each other without a gap. */
-export function checkListings(index: BlobIndex, problems: ProblemList): Map<Id, ListedPack> {
-  const packs = new Map<Id, ListedPack>()
-  for (const { pack, blobs } of index.listings()) {
-    blobs.sort(byOffset)
-    const before = packs.get(pack)
-    if (before === undefined) packs.set(pack, { id: pack, blobs })
-    else if (sameBlobs(before.blobs, blobs)) problems.add('pack-listed-twice', pack)
-    else {
-      problems.add('pack-split', pack)
-      packs.set(pack, { id: pack, blobs: union(before.blobs, blobs) })
-    }
+/**
+ * Every pack the index lists, and the size in bytes that its blobs make it. Blobs themselves are not kept: a
+ * repository has too many of them.
+ */
+export interface ListedPacks {
+  readonly sizes: ReadonlyMap<Id, number>
+  /** All listed blobs of a pack by offset, those of several index files taken together. */
+  blobsOf(pack: Id): PackedBlob[]
+}
+
+/** Compare what index files say of each pack, and find gaps between its blobs. */
+export function checkListings(index: BlobIndex, problems: ProblemList): ListedPacks {
+  const sizes = new Map<Id, number>()
+  const first = new Map<Id, number>()
+  const more = new Map<Id, number[]>() // further listings of a pack: rarely any
+
+  for (let number = 0; number < index.listingCount; number++) {
+    const pack = index.listing(number)?.id
+    if (pack === undefined) continue
+    if (first.has(pack)) more.set(pack, [...(more.get(pack) ?? []), number])
+    else first.set(pack, number)
   }
-  for (const { id, blobs } of packs.values()) {
-    if (new Set(blobs.map((blob) => blob.type)).size > 1) problems.add('pack-mixed', id)
-    let end = 0
-    for (const blob of blobs) {
-      if (blob.offset !== end) {
-        problems.add('blob-place', id, `a blob begins at ${blob.offset}, not at ${end}`)
-        break
-      }
-      end += blob.length
-    }
+
+  const blobsOf = (pack: Id) => {
+    let blobs = listed(index, first.get(pack)!)
+    for (const number of more.get(pack) ?? []) blobs = union(blobs, listed(index, number))
+    return blobs
   }
-  return packs
+  for (const [pack, number] of first) {
+    const others = more.get(pack) ?? []
+    if (others.length > 0) {
+      const blobs = listed(index, number)
+      const same = others.every((other) => sameBlobs(blobs, listed(index, other)))
+      problems.add(same ? 'pack-listed-twice' : 'pack-split', pack)
+    }
+    const blobs = blobsOf(pack)
+    sizes.set(pack, packSize(blobs))
+    checkPlaces(pack, blobs, problems)
+  }
+  return { sizes, blobsOf }
+}
+
+function listed(index: BlobIndex, number: number): PackedBlob[] {
+  return [...(index.listing(number)?.blobs ?? [])].sort(byOffset)
+}
+
+function checkPlaces(pack: Id, blobs: readonly PackedBlob[], problems: ProblemList): void {
+  if (new Set(blobs.map((blob) => blob.type)).size > 1) problems.add('pack-mixed', pack)
+  let end = 0
+  for (const blob of blobs) {
+    if (blob.offset !== end) {
+      problems.add('blob-place', pack, `a blob begins at ${blob.offset}, not at ${end}`)
+      return
+    }
+    end += blob.length
+  }
 }
 
 /** Compare what is listed with what is stored, by presence and size. */
 export function checkSizes(
-  packs: ReadonlyMap<Id, ListedPack>,
+  packs: ListedPacks,
   stored: ReadonlyMap<Id, number>,
   problems: ProblemList,
 ): void {
-  for (const { id, blobs } of packs.values()) {
+  for (const [id, expected] of packs.sizes) {
     const bytes = stored.get(id)
-    const expected = packSize(blobs)
     if (bytes === undefined) problems.add('pack-missing', id)
     else if (bytes !== expected) {
       problems.add('pack-size', id, `${bytes} bytes stored, ${expected} listed`)
     } else continue
     problems.damagedPacks.add(id)
   }
-  for (const id of stored.keys()) if (!packs.has(id)) problems.add('pack-unlisted', id)
+  for (const id of stored.keys()) if (!packs.sizes.has(id)) problems.add('pack-unlisted', id)
 }
 
-/** Read one pack whole and check every byte of it. Returns how many bytes were read. */
+/** A pack to be checked byte for byte. */
+export interface PackToCheck {
+  readonly id: Id
+  /** In order of offset. */
+  readonly blobs: readonly PackedBlob[]
+}
+
+/** Check every byte of one pack that was read whole; `again` reads it anew. Returns how many bytes it has. */
 export async function checkPackData(
-  options: { store: ObjectStore; repository: Repository; problems: ProblemList },
-  pack: ListedPack,
+  options: { repository: Repository; problems: ProblemList; again: () => Promise<Uint8Array> },
+  pack: PackToCheck,
+  bytes: Uint8Array,
 ): Promise<number> {
-  const { store, repository, problems } = options
-  const read = async () => {
-    const bytes = await store.get(objectKey('data', pack.id))
-    return { bytes, faults: packFaults(repository, pack, bytes) }
-  }
-  let result = await read()
+  const { repository, problems, again } = options
+  let faults = packFaults(repository, pack, bytes)
   // A second look tells a damaged pack from a damaged transfer.
-  if (result.faults.length > 0) result = await read()
-  if (result.faults.length > 0) problems.damagedPacks.add(pack.id)
-  for (const { kind, id, detail } of result.faults) problems.add(kind, id, detail)
-  return result.bytes.length
+  if (faults.length > 0) faults = packFaults(repository, pack, await again())
+  if (faults.length > 0) problems.damagedPacks.add(pack.id)
+  for (const { kind, id, detail } of faults) problems.add(kind, id, detail)
+  return bytes.length
 }
 
 interface PackFault {
@@ -87,7 +112,7 @@ interface PackFault {
   readonly detail: string
 }
 
-function packFaults(repository: Repository, pack: ListedPack, bytes: Uint8Array): PackFault[] {
+function packFaults(repository: Repository, pack: PackToCheck, bytes: Uint8Array): PackFault[] {
   const faults: PackFault[] = []
   const key = repository.masterKey
   if (idOf(bytes) !== pack.id) {
@@ -131,7 +156,7 @@ function sameBlob(a: PackedBlob, b: PackedBlob): boolean {
 }
 
 /** Whether both list the same blobs, each in order of offset. */
-export function sameBlobs(a: readonly PackedBlob[], b: readonly PackedBlob[]): boolean {
+function sameBlobs(a: readonly PackedBlob[], b: readonly PackedBlob[]): boolean {
   return a.length === b.length && a.every((blob, i) => sameBlob(blob, b[i]!))
 }
 

@@ -255,7 +255,7 @@ describe('a check finds', () => {
       scratch.store.objects.set(`index/${made.id}`, made.bytes)
       return `index/${made.id}`
     }
-    const listed = [...scratch.index.listings()].find(({ pack }) => pack === dataPack)!
+    const listed = [...scratch.index.listings()].find(({ id }) => id === dataPack)!
     const again = extra([{ id: dataPack, blobs: listed.blobs }])
     expect(await run()).toMatchObject({
       ok: true,

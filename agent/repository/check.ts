@@ -8,10 +8,16 @@ import { type Id, idOf } from './id.ts'
 import { BlobIndex } from './index.ts'
 import { decodeIndex } from './index-file.ts'
 import { idOfKey, type ObjectKind, objectKey, prefixOf } from './layout.ts'
+import { readAhead } from './read-ahead.ts'
 import { createReader } from './reader.ts'
 import type { Repository } from './repository.ts'
 import { decodeSnapshot } from './snapshot.ts'
 import { openUnpacked } from './unpacked.ts'
+
+/** Index files, snapshots and key files on their way while one is checked. */
+const smallAhead = 4
+/** Packs on their way while one is checked, each about 16 MiB. */
+const packsAhead = 1
 
 export interface CheckProgress {
   readonly phase: 'indexes' | 'snapshots' | 'trees' | 'packs'
@@ -48,12 +54,12 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
     work: (id: Id, bytes: Uint8Array) => void,
   ): Promise<void> {
     let done = 0
-    for (const id of ids) {
+    const read = (id: Id) => store.get(objectKey(kind, id))
+    for await (const { item: id, result } of readAhead(ids, read, smallAhead)) {
       signal?.throwIfAborted()
-      const attempt = async () => work(id, await store.get(objectKey(kind, id)))
       try {
         // A second look tells a damaged object from a damaged transfer.
-        await attempt().catch(attempt)
+        await result.then((bytes) => work(id, bytes)).catch(async () => work(id, await read(id)))
       } catch (error) {
         problems.add(fault, id, readFailure(error))
       }
@@ -87,16 +93,19 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
 
   // Packs known to be missing are not asked for; those of the wrong size are, to say which blobs suffered.
   const chosen = typeof readData === 'function' ? readData : () => readData
-  const wanted = [...packs.values()].filter(({ id }) => stored.has(id) && chosen(id))
+  const wanted = [...packs.sizes.keys()].filter((id) => stored.has(id) && chosen(id))
+  const read = (id: Id) => store.get(objectKey('data', id))
   let bytesRead = 0
   let packsRead = 0
-  for (const pack of wanted) {
+  for await (const { item: id, result } of readAhead(wanted, read, packsAhead)) {
     signal?.throwIfAborted()
     try {
-      bytesRead += await checkPackData({ store, repository, problems }, pack)
+      const pack = { id, blobs: packs.blobsOf(id) }
+      const again = () => read(id)
+      bytesRead += await checkPackData({ repository, problems, again }, pack, await result)
     } catch (error) {
-      problems.add('pack-damaged', pack.id, readFailure(error))
-      problems.damagedPacks.add(pack.id)
+      problems.add('pack-damaged', id, readFailure(error))
+      problems.damagedPacks.add(id)
     }
     packsRead++
     onProgress?.({ phase: 'packs', done: packsRead, total: wanted.length })
@@ -110,7 +119,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
     damagedPacks: [...problems.damagedPacks],
     snapshots: snapshots.length,
     trees,
-    packs: packs.size,
+    packs: packs.sizes.size,
     packsRead,
     bytesRead,
   }

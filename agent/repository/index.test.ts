@@ -91,7 +91,7 @@ describe('the index', () => {
     index.removeFile(id('f'))
     expect(index.has('data', id(1))).toBe(false)
     expect(index.has('data', id(2))).toBe(true)
-    expect([...index.listings()].map(({ pack: p, file }) => [p, file])).toEqual([
+    expect([...index.listings()].map(({ id: p, file }) => [p, file])).toEqual([
       [pack('b', []).id, undefined],
     ])
   })

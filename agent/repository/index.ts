@@ -9,6 +9,11 @@ export interface BlobPlace extends PackedBlob {
   readonly pack: Id
 }
 
+/** A pack as one index file lists it. */
+export interface IndexListing extends IndexedPack {
+  readonly file: Id | undefined
+}
+
 // A row per blob: its id, then these words. 48 bytes, and 5.3 to 10.7 more in the table that finds it.
 const listingWord = idWords // the listing it belongs to; the top bit is set for tree blobs
 const offsetWord = idWords + 1
@@ -120,17 +125,31 @@ export class BlobIndex {
     }
   }
 
-  /** Every live listing: a pack, the index file that lists it, and its blobs in the order listed. */
-  *listings(): Generator<{ pack: Id; file: Id | undefined; blobs: PackedBlob[] }> {
-    for (let listing = 0; listing < this.#listings.length; listing++) {
-      const number = this.#listings.get(listing, fileWord)
-      if (number === gone) continue
-      const first = this.#listings.get(listing, firstWord)
-      const end = first + this.#listings.get(listing, countWord)
-      const blobs: PackedBlob[] = []
-      for (let row = first; row < end; row++) blobs.push(this.#blobOf(row))
-      const file = number === unlisted ? undefined : this.#fileNames[number - 1]
-      yield { pack: this.#listings.getId(listing), file, blobs }
+  /** How many listings there are, gone ones counted: see `listing`. */
+  get listingCount(): number {
+    return this.#listings.length
+  }
+
+  /**
+   * Listing number `listing` (from 0): a pack as one index file lists it, its blobs in the order listed. Undefined
+   * if the file is gone; `file` is undefined where no file lists the pack yet.
+   */
+  listing(listing: number): IndexListing | undefined {
+    const number = this.#listings.get(listing, fileWord)
+    if (number === gone) return undefined
+    const first = this.#listings.get(listing, firstWord)
+    const end = first + this.#listings.get(listing, countWord)
+    const blobs: PackedBlob[] = []
+    for (let row = first; row < end; row++) blobs.push(this.#blobOf(row))
+    const file = number === unlisted ? undefined : this.#fileNames[number - 1]
+    return { id: this.#listings.getId(listing), file, blobs }
+  }
+
+  /** Every live listing. */
+  *listings(): Generator<IndexListing> {
+    for (let number = 0; number < this.#listings.length; number++) {
+      const listing = this.listing(number)
+      if (listing !== undefined) yield listing
     }
   }
 

@@ -2,8 +2,12 @@
 import type { Id } from './id.ts'
 import type { BlobIndex } from './index.ts'
 import { decodeIndex } from './index-file.ts'
+import { readAhead } from './read-ahead.ts'
 import type { Repository } from './repository.ts'
 import { openUnpacked } from './unpacked.ts'
+
+/** Index files are at most about 8 MB each, so a few on their way do no harm to memory. */
+const readsAhead = 4
 
 /**
  * Make `index` know exactly what the `live` index files list: files that are gone are dropped, new ones read
@@ -23,10 +27,10 @@ export async function loadIndex(options: {
   const dropped = [...index.files].filter((file) => !live.has(file))
   for (const file of dropped) index.removeFile(file)
   const added: Id[] = []
-  for (const file of live) {
-    if (index.hasFile(file)) continue
+  const missing = [...live].filter((file) => !index.hasFile(file))
+  for await (const { item: file, result } of readAhead(missing, read, readsAhead)) {
     signal?.throwIfAborted()
-    const bytes = await read(file)
+    const bytes = await result
     index.addFile(file, decodeIndex(openUnpacked(repository.masterKey, file, bytes)))
     added.push(file)
   }

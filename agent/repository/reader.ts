@@ -6,6 +6,7 @@ import { damaged, RepositoryError } from './errors.ts'
 import type { Id } from './id.ts'
 import type { BlobIndex, BlobPlace } from './index.ts'
 import { objectKey } from './layout.ts'
+import { readAhead } from './read-ahead.ts'
 import type { Repository } from './repository.ts'
 import { compareNodes, decodeTree, type TreeNode, treeFaults } from './tree.ts'
 
@@ -33,6 +34,9 @@ export interface RepositoryReader {
 const gapLimit = 256 * 1024
 /** One request asks for no more than about this many bytes, unless a single blob is longer. */
 const spanLimit = 8 * 1024 * 1024
+
+/** Requests on their way while a file's earlier ones are worked on. */
+const spansAhead = 1
 
 /** Neighbouring blobs of one pack, to be fetched by one request. */
 interface Span {
@@ -109,29 +113,16 @@ export function createReader(options: ReaderOptions): RepositoryReader {
 
   async function* loadFile(content: readonly Id[]): AsyncGenerator<Buffer> {
     const spans = planSpans(index, content)
-    const fetchAhead = (span: Span | undefined) => {
-      const fetched = span === undefined ? undefined : fetchSpan(span)
-      fetched?.catch(() => {}) // judged when its turn comes
-      return fetched
-    }
-    let coming = fetchAhead(spans[0])
-    for (let i = 0; i < spans.length; i++) {
-      const span = spans[i]!
-      const current = coming!
-      coming = fetchAhead(spans[i + 1])
-      const bytes = await current.catch(() => undefined)
+    for await (const { item: span, result } of readAhead(spans, fetchSpan, spansAhead)) {
+      const bytes = await result.catch(() => undefined)
       for (const place of span.blobs) {
-        yield (await openFrom(bytes, span, place)) ?? (await loadBlob('data', place.id))
+        yield openFrom(bytes, span, place) ?? (await loadBlob('data', place.id))
       }
     }
   }
 
   /** A blob out of a fetched span; undefined if it is not whole there and must be looked for by itself. */
-  async function openFrom(
-    bytes: Buffer | undefined,
-    span: Span,
-    place: BlobPlace,
-  ): Promise<Buffer | undefined> {
+  function openFrom(bytes: Buffer | undefined, span: Span, place: BlobPlace): Buffer | undefined {
     if (bytes === undefined) return undefined
     const from = place.offset - span.offset
     try {

@@ -193,17 +193,16 @@ export class RepositoryWriter {
     const pack = open.finish(repository.masterKey, random, md5)
     while (this.#onTheWay.size >= this.#uploads) await Promise.race(this.#onTheWay)
     this.#assertUsable()
-    const sent = onPack(pack).then(
-      () => {
+    const sent = onPack(pack)
+      .then(() => {
         // If we die here the pack is stored and unlisted: harmless, and found again through the journal.
         this.#packs.push(pack.id)
         this.#stored(pack)
         for (const blob of pack.blobs) this.#pending[blob.type].delete(blob.id)
-      },
-      (cause) => {
+      })
+      .catch((cause) => {
         this.#break(cause)
-      },
-    )
+      })
     const tracked = sent.finally(() => this.#onTheWay.delete(tracked))
     this.#onTheWay.add(tracked)
   }
