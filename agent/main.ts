@@ -1,10 +1,10 @@
 // `holdfast-agent`: the command line.
+import { enableCompileCache } from 'node:module'
 import { Command, Option } from 'commander'
 import { HoldfastError } from '../shared/errors.ts'
-import { readConfig } from './config/environment.ts'
 import { describeError } from './log/scrub.ts'
 import { version } from './main/version.ts'
-import { stateFiles } from './state/directory.ts'
+import { openStateDirectory, stateFiles } from './state/directory.ts'
 import { askOwner } from './state/sole-owner.ts'
 
 /** What other users of this machine can read in the list of processes is no place for a secret. */
@@ -23,8 +23,14 @@ function stopSignal(): AbortSignal {
   return stop.signal
 }
 
+async function stateDirectoryOf(options: { state?: string }): Promise<string> {
+  if (options.state !== undefined) return options.state
+  const { readConfig } = await import('./config/environment.ts')
+  return readConfig(process.env).stateDirectory
+}
+
 async function status(options: { state?: string; json?: boolean }): Promise<void> {
-  const directory = options.state ?? readConfig(process.env).stateDirectory
+  const directory = await stateDirectoryOf(options)
   const answer = await askOwner(stateFiles(directory).socket)
   if (answer === undefined) throw new HoldfastError('not-found', `no agent runs with ${directory}`)
   const { owner: _, ...rest } = answer as Record<string, unknown>
@@ -69,8 +75,11 @@ program
   .addOption(stateOption())
   .action(async (options) => {
     process.umask(0o077)
+    const state = await stateDirectoryOf(options)
+    // Before the bulk of the modules is loaded; the folder is as private as the rest of the state.
+    enableCompileCache(openStateDirectory(state).code)
     const { run } = await import('./main/run.ts')
-    await run(options, stopSignal())
+    await run({ state }, stopSignal())
   })
 
 program

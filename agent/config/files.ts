@@ -1,6 +1,5 @@
 // The two files that say who this host is and what it allows: agent.json is ours, host.yaml the operator's.
 import { existsSync, readFileSync } from 'node:fs'
-import { parse as parseYaml, YAMLParseError } from 'yaml'
 import * as z from 'zod'
 import { ageRecipient, type JobKind, jobKind, jobKinds } from '../../shared/backup/job.ts'
 import { HoldfastError } from '../../shared/errors.ts'
@@ -68,9 +67,11 @@ export interface HostFile {
 const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths)`
 
 /** The operator's rules with the pinned recipient. Throws `invalid` naming file, field, value and rule. */
-export function readHostRules(path: string, pinned: string | undefined): HostFile {
+export async function readHostRules(path: string, pinned: string | undefined): Promise<HostFile> {
   let value: unknown = {}
   if (existsSync(path)) {
+    // Most hosts have no such file, and then the parser's memory is not spent.
+    const { parse: parseYaml, YAMLParseError } = await import('yaml')
     try {
       value = parseYaml(readFileSync(path, 'utf8')) ?? {}
     } catch (cause) {

@@ -67,7 +67,8 @@ export function createLeaseKeeper(deps: {
       setHeld(answer.leaseSeconds > 0)
       if (answer.gone.length > 0) events.gone(answer.gone)
       if (answer.cancel.length > 0) events.cancel(answer.cancel)
-      return RENEW_EVERY * (0.9 + 0.2 * fraction(random))
+      const pause = Math.min(RENEW_EVERY, (answer.leaseSeconds * SECOND) / 3)
+      return Math.max(SECOND, pause) * (0.9 + 0.2 * fraction(random))
     } catch (error) {
       const code = error instanceof HoldfastError ? error.code : undefined
       if (code === 'fence-stale' || code === 'not-found' || code === 'forbidden') {

@@ -15,7 +15,7 @@ const NICENESS = '10'
 const IO_ARGUMENTS = ['-c', '2', '-n', '7']
 
 /** What a mover may see of the environment: nothing in it is a secret. */
-const PASSED_ON = ['PATH', 'HOME', 'TZ', 'LANG']
+const PASSED_ON = ['PATH', 'HOME', 'TZ', 'LANG', 'NODE_COMPILE_CACHE']
 
 export interface MoverEnd {
   readonly code: number | null

@@ -85,7 +85,7 @@ export async function enroll(options: EnrollOptions): Promise<void> {
       hint: `to change its recovery recipient write it into ${files.host}; to enrol anew use an empty state directory`,
     })
   }
-  const rules = readHostRules(files.host, recovery)
+  const rules = await readHostRules(files.host, recovery)
   const name = plainName.safeParse(options.name ?? (await defaultName(config.docker)))
   if (!name.success) {
     throw new HoldfastError(

@@ -48,7 +48,7 @@ export async function run(
       hint: 'run: holdfast-agent enroll --url https://…',
     })
   }
-  const rules = readHostRules(files.host, enrolment.recovery)
+  const rules = await readHostRules(files.host, enrolment.recovery)
   const identity = loadIdentity(files.identity)
   const address = dockerAddress(config.docker)
   const log = createPinoLog({ level: config.logLevel, fd: 2 })
@@ -111,7 +111,8 @@ export async function run(
     slots: createSlots(),
     sign: (bytes) => identity.sign(bytes),
     moverFile: options.moverFile ?? fileURLToPath(new URL('../mover/main.ts', import.meta.url)),
-    environment: process.env,
+    // Movers share the compiled modules: they start in half the time.
+    environment: { ...process.env, NODE_COMPILE_CACHE: files.code },
     network,
     paths: files,
   })

@@ -96,7 +96,7 @@ describe('a batch', () => {
     const backup = backupJob(source, 'surroundings')
     plane.send(runOf(repository, [backup]))
     const { message } = await finished(backup.id)
-    expect(JSON.parse(message!)).toEqual({ keys: ['PATH'], words: [] })
+    expect(JSON.parse(message!)).toEqual({ keys: ['PATH', 'NODE_COMPILE_CACHE'], words: [] })
     const note = join(state, 'note')
     const second = backupJob(source, `note:${note}`)
     plane.send(runOf(repository, [second]))
