@@ -25,6 +25,8 @@ import { loadParentNodes, type ParentNodes, unchangedContent } from './unchanged
 
 /** Files read at a time: enough to have the next one at hand while a pack waits for its upload. Each takes about 11 MiB. */
 const FILES_AT_ONCE = 3
+/** Files open at a time: the kernel reads the beginnings of those to come while others are dealt with. */
+const FILES_OPEN = 16
 /** Directories whose listing waits for its last files or for the writer; they hold a descriptor and their nodes. */
 const OPEN_ENDS = 64
 /** Entries dealt with before other work gets its turn: about a millisecond. */
@@ -88,7 +90,8 @@ class Archive {
   readonly remarks = new NamedCounts<ArchiveRemark>((what) => archiveWarnings.has(what))
   readonly #progress: ArchiveProgress
   readonly #counts = new ArchiveCounts()
-  readonly #files = new Slots(FILES_AT_ONCE)
+  readonly #files = new Slots(FILES_OPEN)
+  readonly #reading = new Slots(FILES_AT_ONCE)
   readonly #ends = new Slots(OPEN_ENDS)
   /** What goes on beside the walk; all of it has ended before `run` does. */
   readonly #underWay = new Set<Promise<unknown>>()
@@ -278,6 +281,7 @@ class Archive {
         })
         return writer.saveFile(watched)
       },
+      reading: this.#reading,
       clock,
       signal: this.#signal,
     })

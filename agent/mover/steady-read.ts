@@ -5,6 +5,7 @@ import type { BigIntStats } from 'node:fs'
 import type { Clock } from '../../shared/clock.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import type { SourceEntry, SourceFile } from '../sources/source.ts'
+import type { Slots } from './slots.ts'
 
 export type FileEntry = Extract<SourceEntry, { kind: 'file' }>
 
@@ -26,6 +27,8 @@ export interface SteadyReadDeps<S extends Saved> {
   /** Look at the same name again. */
   look(): SourceEntry
   save(chunks: Chunks): Promise<S>
+  /** How many files are read at a time; those that wait are open, and the kernel fetches them meanwhile. */
+  reading: Slots
   clock: Clock
   signal: AbortSignal
 }
@@ -74,9 +77,12 @@ export async function readSteadily<S extends Saved>(
       entry = deps.look()
       continue
     }
+    let reading = false
     try {
       const wait = unsettled(file.stat, deps.clock)
       if (wait > 0) await deps.clock.sleep(wait, deps.signal)
+      await deps.reading.take()
+      reading = true
       const hot = Number(file.stat.mtimeNs / 1_000_000n) > deps.clock.now() - HOT
       const tap = createTap(earlier, hot || reads > 1, deps.signal)
       const saved = await deps.save(tap.pass(contentOf(file)))
@@ -92,6 +98,7 @@ export async function readSteadily<S extends Saved>(
       throw error
     } finally {
       file.close()
+      if (reading) deps.reading.release()
     }
     reads++
     entry = deps.look()
