@@ -17,6 +17,8 @@ export interface Config {
   readonly trustedProxies: ProxyList
   /** From the environment, newest first; undefined: from `<data>/master.key`. */
   readonly masterKeys: readonly Uint8Array[] | undefined
+  /** Address ranges that webhooks may reach beside the public Internet, e.g. `10.1.0.0/16`. */
+  readonly webhookAllow: readonly string[]
   readonly logLevel: string
 }
 
@@ -26,7 +28,7 @@ const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'
 /** Throws `invalid` with the first thing that is wrong. */
 export function readConfig(environment: Environment): Config {
   const read = (name: string) => readVariable(environment, name)
-  const data = read('HOLDFAST_DATA') ?? join(homedir(), '.local', 'share', 'holdfast')
+  const data = read('HOLDFAST_DATA') ?? defaultData()
   if (!isAbsolute(data)) throw wrong('HOLDFAST_DATA', `"${data}" is not an absolute path`)
 
   const listen = parseListen(read('HOLDFAST_LISTEN') ?? DEFAULT_LISTEN)
@@ -60,8 +62,15 @@ export function readConfig(environment: Environment): Config {
     tls,
     trustedProxies,
     masterKeys: masterKeysOf(read('HOLDFAST_MASTER_KEY')),
+    webhookAllow: rangesOf(read('HOLDFAST_WEBHOOK_ALLOW')),
     logLevel,
   }
+}
+
+function defaultData(): string {
+  return process.getuid?.() === 0
+    ? '/var/lib/holdfast'
+    : join(homedir(), '.local', 'share', 'holdfast')
 }
 
 /** `NAME`, or the content of the file `NAME_FILE` names. Files of TLS are names themselves. */
@@ -143,6 +152,27 @@ function publicUrlOf(
     )
   }
   return url.origin
+}
+
+function rangesOf(text: string | undefined): string[] {
+  const ranges = (text ?? '').split(/[,\s]+/).filter((part) => part !== '')
+  for (const range of ranges) {
+    if (range.includes('/') && isRange(range)) continue
+    throw wrong(
+      'HOLDFAST_WEBHOOK_ALLOW',
+      `"${range}" is not an address range`,
+      'give CIDR ranges, separated by commas, e.g. 10.1.0.0/16',
+    )
+  }
+  return ranges
+}
+
+function isRange(text: string): boolean {
+  try {
+    return !parseProxies(text).empty
+  } catch {
+    return false
+  }
 }
 
 /** Bytes of a master key. */

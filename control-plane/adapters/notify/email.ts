@@ -11,8 +11,7 @@ const SILENCE_TIMEOUT = 15_000
 /** Longest subject: one line that every reader shows whole. */
 const MAX_SUBJECT = 150
 
-/** `ca`: further certificate authorities to trust, PEM. */
-export function createEmailNotifier(deps: { ca?: string } = {}): Notifier {
+export function createEmailNotifier(): Notifier {
   return {
     async send({ settings, secret }, alert, messageId) {
       if (settings.kind !== 'email') return { state: 'failed', error: 'it is not an email channel' }
@@ -27,7 +26,6 @@ export function createEmailNotifier(deps: { ca?: string } = {}): Notifier {
         connectionTimeout: CONNECT_TIMEOUT,
         greetingTimeout: CONNECT_TIMEOUT,
         socketTimeout: SILENCE_TIMEOUT,
-        ...(deps.ca === undefined ? {} : { tls: { ca: deps.ca } }),
         // Neither files nor URLs are ever read for a mail of ours.
         disableFileAccess: true,
         disableUrlAccess: true,

@@ -19,12 +19,8 @@ export type PinnedPost = (
   body: string,
 ) => Promise<PostResult>
 
-/** `ca`: further certificate authorities to trust, PEM. Follows no redirect, retries nothing. */
-export function createPinnedPost(deps: {
-  check: AddressCheck
-  ca?: string
-  timeout?: number
-}): PinnedPost {
+/** Follows no redirect, retries nothing. Trusts what the process trusts (NODE_EXTRA_CA_CERTS among it). */
+export function createPinnedPost(deps: { check: AddressCheck; timeout?: number }): PinnedPost {
   return async (text, headers, body) => {
     const signal = AbortSignal.timeout(deps.timeout ?? TIMEOUT)
     const late = { kind: 'failed', error: 'it did not answer in time' } as const
@@ -34,7 +30,7 @@ export function createPinnedPost(deps: {
       if (addresses.length === 0) return { kind: 'failed', error: 'its name has no address' }
       let result: PostResult = late
       for (const address of addresses) {
-        const tried = await postTo(url, address, headers, body, signal, deps.ca)
+        const tried = await postTo(url, address, headers, body, signal)
         result = tried.result
         // Only where nothing was sent may the next address be tried.
         if (tried.connected || signal.aborted) break
@@ -54,7 +50,6 @@ function postTo(
   headers: Readonly<Record<string, string>>,
   body: string,
   signal: AbortSignal,
-  ca: string | undefined,
 ): Promise<{ connected: boolean; result: PostResult }> {
   return new Promise((resolve) => {
     let connected = false
@@ -72,7 +67,6 @@ function postTo(
           if (options.all) callback(null, [{ address, family }])
           else callback(null, address, family)
         },
-        ...(ca === undefined ? {} : { ca }),
       },
       (response) => {
         const result = { kind: 'answered', status: response.statusCode ?? 0 } as const
