@@ -67,7 +67,7 @@ export function createEnrolmentTokens(
         vault: vault.name,
         expiresAt,
         url: deps.publicUrl,
-        command: `holdfast-agent enroll ${deps.publicUrl} --recovery age1…`,
+        command: `holdfast-agent enroll --url ${deps.publicUrl} --recovery age1…`,
       }
     },
   }

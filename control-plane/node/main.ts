@@ -31,8 +31,8 @@ async function run(): Promise<void> {
   const plane = await createPlane(config, log, version)
   await ensureVault(plane.vaults)
   const { listen, tls, trustedProxies, publicUrl } = config
-  const { raw, fetch } = plane
-  const serving = await serve({ listen, tls, trustedProxies, raw, fetch, log })
+  const { raw, fetch, webSockets } = plane
+  const serving = await serve({ listen, tls, trustedProxies, raw, fetch, webSockets, log })
   const timers = startTimers({ clock, log }, plane.tasks)
   log.info('the control plane serves', { listen: listen.host, publicUrl, version })
   if (!(await plane.apiTokens.hasAdmin())) {
@@ -43,6 +43,7 @@ async function run(): Promise<void> {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, stop)
   })
   log.info('stopping', { signal })
+  plane.disconnect()
   await Promise.all([serving.stop(), timers.stop()])
   plane.close()
 }

@@ -3,77 +3,48 @@ import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
+import { type Context, Hono } from 'hono'
 import { DAY, HOUR, MINUTE, SECOND } from '../../shared/clock.ts'
 import { openDatabase } from '../adapters/libsql/client.ts'
-import { createApiTokensStore } from '../adapters/libsql/store/api-tokens.ts'
-import { createAuditStore } from '../adapters/libsql/store/audit.ts'
-import { createBatchesStore } from '../adapters/libsql/store/batches.ts'
-import { createCatalogueStore } from '../adapters/libsql/store/catalogue.ts'
-import { createEnrolmentTokenIssue } from '../adapters/libsql/store/enrolment-token-issue.ts'
-import { createFleetStore } from '../adapters/libsql/store/fleet.ts'
-import { createHostsStore } from '../adapters/libsql/store/hosts.ts'
-import { createIdempotencyStore } from '../adapters/libsql/store/idempotency.ts'
-import { createJobRequestsStore } from '../adapters/libsql/store/job-requests.ts'
-import { createPoliciesStore } from '../adapters/libsql/store/policies.ts'
-import { createRepositoriesStore } from '../adapters/libsql/store/repositories.ts'
-import { createRunningJobsStore } from '../adapters/libsql/store/running-jobs.ts'
-import { createVaultsStore } from '../adapters/libsql/store/vaults.ts'
-import { actorOf } from '../core/access.ts'
-import { createApiTokens } from '../core/api-tokens.ts'
-import { createAuditLog } from '../core/audit-log.ts'
-import { createCatalogue } from '../core/catalogue.ts'
-import { createDispatch } from '../core/dispatch.ts'
-import { createEnrolmentTokens } from '../core/enrolment-tokens.ts'
-import { newEvent } from '../core/event.ts'
-import { createFleet } from '../core/fleet.ts'
-import { createIdempotency } from '../core/idempotency.ts'
-import { createJobListing } from '../core/job-listing.ts'
-import { createJobRequests } from '../core/job-requests.ts'
-import type { Log } from '../core/log.ts'
-import { createPolicies } from '../core/policies.ts'
+import { createAgentServices } from '../core/agent-services.ts'
+import type { Defer, Log } from '../core/log.ts'
 import { createScheduler } from '../core/scheduler.ts'
 import { createSecretBox, deriveKey, VAULT_URL_PURPOSE } from '../core/secret-box.ts'
 import { createVaults } from '../core/vaults.ts'
-import { createApp } from '../http/app.ts'
-import { createFailedAttempts } from '../http/failed-attempts.ts'
-import type { Connections } from '../ports/connections.ts'
+import { createAgentDoor } from '../session/app.ts'
+import { createAlerting } from './alerting.ts'
 import type { Config } from './config.ts'
 import { createVaultDoor } from './disk-objects/vault-door.ts'
 import { sendExactly } from './exact-request.ts'
+import { createLines } from './lines.ts'
 import { masterKeyFile } from './master-key.ts'
+import { createPeople } from './people.ts'
+import type { ServerEnv } from './serve.ts'
+import { createSockets } from './sockets.ts'
+import { createStores } from './stores.ts'
 import { systemClock as clock, systemRandom as random } from './system.ts'
 import type { Task } from './timers.ts'
 import { createVaultConnector } from './vault-connector.ts'
 
-export type Plane = Awaited<ReturnType<typeof createPlane>>
+/** S3 wants MD5 as a transfer check beside SHA-256; nothing's security rests on it. */
+const md5Hex = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex')
 
 export async function createPlane(config: Config, log: Log, version: string) {
-  await mkdir(config.data, { recursive: true, mode: 0o750 })
-  const databaseFile = join(config.data, 'holdfast.db')
-  const masterKeys = config.masterKeys ?? (await masterKeyFile(config.data, databaseFile))
+  const { data, publicUrl } = config
+  const basics = { clock, random }
+  await mkdir(data, { recursive: true, mode: 0o750 })
+  const databaseFile = join(data, 'holdfast.db')
+  const masterKeys = config.masterKeys ?? (await masterKeyFile(data, databaseFile))
   const box = await createSecretBox({ masterKeys, random })
   const urlKey = await deriveKey(masterKeys[0]!, VAULT_URL_PURPOSE)
   const database = await openDatabase({ url: `file:${databaseFile}` })
-  const { publicUrl } = config
-  const basics = { clock, random }
+  const stores = createStores(database)
 
-  const stores = {
-    apiTokens: createApiTokensStore(database),
-    audit: createAuditStore(database),
-    batches: createBatchesStore(database),
-    catalogue: createCatalogueStore(database),
-    fleet: createFleetStore(database),
-    hosts: createHostsStore(database),
-    idempotency: createIdempotencyStore(database),
-    jobRequests: createJobRequestsStore(database),
-    policies: createPoliciesStore(database),
-    repositories: createRepositoriesStore(database),
-    runningJobs: createRunningJobsStore(database),
-    vaults: createVaultsStore(database),
-  }
+  /** For what nobody waits for: if it fails, a timer does it again. */
+  const defer: Defer = (what, task) =>
+    void task().catch((error: unknown) => log.error('deferred work failed', { what, error }))
 
-  const connector = createVaultConnector({ dataDirectory: config.data, publicUrl, urlKey, clock })
-  const md5Hex = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex')
+  const connector = createVaultConnector({ dataDirectory: data, publicUrl, urlKey, clock })
   const vaults = createVaults({
     ...basics,
     store: stores.vaults,
@@ -89,80 +60,40 @@ export async function createPlane(config: Config, log: Log, version: string) {
     onFault: (error) => log.error('the vault door failed', { error }),
   })
 
-  const connections: Connections = {
-    send: async () => false,
-    close: async () => undefined,
-    connected: () => false,
-  }
-  const dispatch = createDispatch({
+  const alerting = createAlerting({
     ...basics,
-    batches: stores.batches,
-    jobs: stores.runningJobs,
-    hosts: stores.hosts,
-    repositories: stores.repositories,
-    connections,
+    database,
+    box,
+    webhookAllow: config.webhookAllow,
+    startedAt: clock.now(),
+    fault: (error) => log.error('an alert was lost', { error }),
   })
-  // Whoever asks for a job does not wait for its start; what fails here a timer does again.
-  const wake = (host: string) =>
-    dispatch
-      .host(host)
-      .catch((error: unknown) => log.error('a host could not be given its work', { host, error }))
 
-  const apiTokens = createApiTokens({ ...basics, store: stores.apiTokens })
-  const catalogue = createCatalogue({
-    store: stores.catalogue,
-    fleet: stores.fleet,
+  const lines = createLines(clock)
+  const agents = createAgentServices({
+    ...basics,
+    stores,
+    openVault: vaults.open,
+    connections: lines,
+    defer,
+    origin: publicUrl,
+    startedAt: clock.monotonic(),
+  })
+  const wake = async (host: string) =>
+    defer('give a host its work', () => agents.dispatch.host(host))
+
+  const people = createPeople({
+    ...basics,
+    stores,
+    box,
+    vaults,
+    alerts: alerting.alerts,
+    alertChannels: alerting.alertChannels,
+    connections: lines,
+    dispatch: agents.dispatch,
+    wake,
+    publicUrl,
     disk: { folder: connector.pathOf, user: userInfo().username },
-  })
-  const fleet = createFleet({
-    ...basics,
-    store: stores.fleet,
-    policies: stores.policies,
-    disconnect: connections.close,
-  })
-  const idempotency = createIdempotency({ ...basics, store: stores.idempotency, box })
-  const jobListing = createJobListing({
-    ...basics,
-    store: stores.jobRequests,
-    fleet: stores.fleet,
-  })
-  const jobRequests = createJobRequests({
-    ...basics,
-    store: stores.jobRequests,
-    fleet: stores.fleet,
-    catalogue,
-    policies: stores.policies,
-    wake: async (host) => void wake(host),
-    cancelled: dispatch.cancelled,
-  })
-  const scheduler = createScheduler({ ...basics, policies: stores.policies, fleet: stores.fleet })
-
-  const app = createApp({
-    apiTokens,
-    auditLog: createAuditLog({ ...basics, store: stores.audit, fleet: stores.fleet }),
-    catalogue,
-    enrolmentTokens: createEnrolmentTokens({
-      ...basics,
-      store: createEnrolmentTokenIssue(database),
-      publicUrl,
-    }),
-    fleet,
-    idempotency,
-    jobListing,
-    jobRequests,
-    policies: createPolicies({ ...basics, store: stores.policies, fleet: stores.fleet }),
-    authenticate: apiTokens.authenticate,
-    failures: createFailedAttempts(clock),
-    refused: (identity, route) =>
-      stores.audit.record(
-        newEvent(basics, {
-          actor: actorOf(identity),
-          action: 'access.refused',
-          target: `route:${route}`,
-          outcome: 'refused',
-          details: { role: identity.role },
-        }),
-      ),
     ready: () =>
       database.read('SELECT 1').then(
         () => true,
@@ -171,11 +102,22 @@ export async function createPlane(config: Config, log: Log, version: string) {
           return false
         },
       ),
-    fault: (error) => log.error('a request failed', { error }),
+    log,
     version,
   })
 
+  const remoteAddress = (c: Context) => (c.env as ServerEnv).address
+  const conversation = { agents, lines, clock, defer, log }
+  const sockets = createSockets({ conversation, clock, log, remoteAddress })
+  const doors = new Hono<{ Bindings: ServerEnv }>()
+    .get('/agent/v1/connect', sockets.handler)
+    .route('/agent/v1', createAgentDoor({ agents, lines, clock, defer, log, remoteAddress }))
+    .all('*', (c) => people.app.fetch(c.req.raw, c.env))
+
+  const scheduler = createScheduler({ ...basics, policies: stores.policies, fleet: stores.fleet })
+  const { chores } = agents
   const tasks: Task[] = [
+    ...alerting.tasks,
     {
       name: 'schedule',
       every: 5 * SECOND,
@@ -185,7 +127,12 @@ export async function createPlane(config: Config, log: Log, version: string) {
         await Promise.all(hosts.map(wake))
       },
     },
-    { name: 'dispatch', every: 10 * SECOND, run: dispatch.all },
+    { name: 'dispatch', every: 5 * SECOND, run: chores.dispatch },
+    { name: 'commits', every: 10 * SECOND, run: chores.commits },
+    { name: 'leases', every: MINUTE, run: chores.leases },
+    { name: 'initialisations', every: MINUTE, run: chores.initialisations },
+    { name: 'locks', every: 5 * MINUTE, run: chores.locks },
+    { name: 'grants', every: 5 * MINUTE, run: chores.grants },
     {
       name: 'clocks',
       every: HOUR,
@@ -199,18 +146,24 @@ export async function createPlane(config: Config, log: Log, version: string) {
       name: 'forget',
       every: 10 * MINUTE,
       async run() {
-        await idempotency.forget()
-        await jobListing.forgetPages(clock.now() - DAY)
+        await people.idempotency.forget()
+        await people.jobListing.forgetPages(clock.now() - DAY)
       },
     },
   ]
 
   return {
-    apiTokens,
+    apiTokens: people.apiTokens,
     vaults,
     raw: vaultDoor,
-    fetch: app.fetch,
+    fetch: doors.fetch,
+    webSockets: sockets.server,
+    /** Ends every socket: agents dial again when they can. */
+    disconnect: sockets.close,
     tasks,
-    close: () => database.close(),
+    close() {
+      sockets.close()
+      database.close()
+    },
   }
 }

@@ -1,10 +1,17 @@
 // The listening socket: TLS that follows its files, doors in order, a stop that lets requests finish.
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { createSecureContext } from 'node:tls'
-import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import type { WebSocketServer } from 'ws'
 import { HoldfastError } from '../../shared/errors.ts'
 import type { Log } from '../core/log.ts'
 import { clientAddress, type ProxyList } from './client-address.ts'
@@ -16,7 +23,9 @@ const HEADERS_TIMEOUT = 30_000
 /** How long requests under way may finish when stopping, in ms. */
 const STOP_PATIENCE = 10_000
 
-type Fetch = (request: Request, env: { address: string }) => Response | Promise<Response>
+/** What every request carries: the runtime's own, and the client's address behind trusted proxies. */
+export type ServerEnv = HttpBindings & { address: string }
+type Fetch = (request: Request, env: ServerEnv) => Response | Promise<Response>
 
 export interface ServeOptions {
   readonly listen: { readonly host: string; readonly port: number }
@@ -25,6 +34,8 @@ export interface ServeOptions {
   /** Asked first: answers a raw request and says so with true, or leaves it alone. */
   readonly raw: (request: IncomingMessage, response: ServerResponse) => boolean
   readonly fetch: Fetch
+  /** Takes the sockets that `fetch` upgrades. */
+  readonly webSockets: WebSocketServer
   readonly log: Log
 }
 
@@ -36,20 +47,28 @@ export interface Serving {
 
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { tls, trustedProxies, raw, log } = options
-  const listener = getRequestListener((request, env) => {
-    const { incoming } = env as HttpBindings
-    const forwarded = incoming.headers['x-forwarded-for']
-    const address = clientAddress(
-      incoming.socket.remoteAddress,
+  const fetch = (request: Request, bare: object) => {
+    // The very object must go on: an upgrade leaves its mark in it.
+    const env = bare as ServerEnv
+    const forwarded = env.incoming.headers['x-forwarded-for']
+    env.address = clientAddress(
+      env.incoming.socket.remoteAddress,
       typeof forwarded === 'string' ? forwarded : undefined,
       trustedProxies,
     )
-    return options.fetch(request, { address })
-  })
-  const handle = (request: IncomingMessage, response: ServerResponse) => {
-    if (!raw(request, response)) void listener(request, response)
+    return options.fetch(request, env)
   }
-  const server = tls === undefined ? createServer(handle) : createTlsServer(readTls(tls), handle)
+  const create = (_options: unknown, listener: RequestListener) => {
+    const handle: RequestListener = (request, response) => {
+      if (!raw(request, response)) listener(request, response)
+    }
+    return tls === undefined ? createServer(handle) : createTlsServer(readTls(tls), handle)
+  }
+  const server = createAdaptorServer({
+    fetch,
+    createServer: create as typeof createServer,
+    websocket: { server: options.webSockets },
+  }) as Server | TlsServer
   server.headersTimeout = HEADERS_TIMEOUT
   // Uploads into a disk vault may take longer than any fixed time; silence ends them at their own door.
   server.requestTimeout = 0

@@ -7,7 +7,7 @@ export interface Task {
   readonly name: string
   /** Pause between the end of one run and the start of the next. */
   readonly every: Duration
-  run(): Promise<void>
+  run(): Promise<unknown>
 }
 
 /** A run that took longer than this is worth a line. */
