@@ -26,7 +26,7 @@ export interface ExchangeOptions {
   readonly data: string
   /** Where the new tree is built: beside `data`, on the same file system. */
   readonly staging: string
-  /** Names the old tree and the journal. */
+  /** Names the journal. */
   readonly job: string
   /** Bytes of content that the new tree will hold. */
   readonly bytes: number
@@ -51,7 +51,7 @@ export interface Exchange {
    * built, and `staging` does not exist.
    */
   readonly finished: boolean
-  /** Where the old tree lies afterwards. */
+  /** Where the old tree lies afterwards: the name of `staging` with `.old` behind it. */
   readonly old: string
   /** Put the new tree, which must be whole and durable, in the place of the live one. */
   commit(): void

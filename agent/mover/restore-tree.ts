@@ -74,17 +74,6 @@ export async function restoreTree(options: RestoreOptions): Promise<Restored> {
   }
 }
 
-/** How much `restoreTree` would restore, judged as it does; nothing is written. */
-export async function measureRestore(
-  options: Pick<RestoreOptions, 'tree' | 'path' | 'reader' | 'index' | 'only' | 'signal'>,
-): Promise<RestoreExtent> {
-  const { tree, path, reader, index, only, signal } = options
-  const loadTree = (id: string) => reader.loadTree(id)
-  const root = await findNode(path, tree, loadTree)
-  if (!root) throw new HoldfastError('not-found', 'the snapshot does not hold this source')
-  return planRestore({ root, selection: selectPaths(only), loadTree, index, signal })
-}
-
 /** Opens the target, which must be an empty directory unless an earlier attempt is resumed. */
 function openTarget({ target, resume }: RestoreOptions): number {
   const fd = openSync(target, OPEN_DIRECTORY)
