@@ -17,7 +17,7 @@ import { openUnpacked } from './unpacked.ts'
 
 const key = randomMasterKey(systemRandom)
 const id = 'ab'.repeat(32)
-const runs = { numRuns: 1500 }
+const runs = { numRuns: process.env.HOLDFAST_TEST_ALL ? 30_000 : 1500 }
 
 /** Words and values that the parsers look for, so that random JSON gets past the first check. */
 const words = [

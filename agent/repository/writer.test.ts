@@ -92,6 +92,17 @@ describe('the writer', () => {
     expect((await collect(reader.loadFile(content))).equals(data)).toBe(true)
   })
 
+  test('lets others have their turn while it works through content that is known', async () => {
+    const { writer } = scratchRepository()
+    const w = writer()
+    const zeros = Buffer.alloc(MiB)
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
+    await w.saveFile(Array(200).fill(zeros))
+    clearInterval(timer)
+    expect(turns).toBeGreaterThan(5)
+  })
+
   test('saves many files at once without mixing them up', async () => {
     const { store, repository, index, writer } = scratchRepository()
     const files = Array.from({ length: 12 }, () =>

@@ -9,6 +9,7 @@ import { encodeIndex, fullIndex, type IndexedPack, indexAge } from './index-file
 import { type OpenPack, type Pack, PackSpread } from './pack.ts'
 import type { Repository } from './repository.ts'
 import { encodeTree, type TreeNode } from './tree.ts'
+import { nextTurn } from './turn.ts'
 import { sealUnpacked } from './unpacked.ts'
 
 /** An index file ready to be stored under `index/<id>`. */
@@ -56,6 +57,8 @@ export interface SavedFile {
 
 const nothing: Added = { blobs: 0, bytes: 0, packedBytes: 0 }
 const usualUploads = 3
+/** Bytes worked on before the event loop gets a turn: about 20 ms. */
+const bytesPerTurn = 4 * 1024 * 1024
 
 /**
  * A writer of one run. After any failure it is broken and says so: what was stored stays, unindexed and
@@ -78,6 +81,7 @@ export class RepositoryWriter {
   #indexing: Promise<void> = Promise.resolve()
   #indexFiles: Id[] = []
   #packs: Id[] = []
+  #sinceTurn = 0
   #failure: { readonly cause: unknown } | undefined
 
   constructor(options: WriterOptions) {
@@ -125,6 +129,7 @@ export class RepositoryWriter {
     let added = nothing
     const save = async (chunk: Buffer) => {
       const saved = await this.saveBlob('data', chunk)
+      await this.#breathe(chunk.length)
       content.push(saved.id)
       size += BigInt(chunk.length)
       added = sum(added, saved.added)
@@ -185,6 +190,14 @@ export class RepositoryWriter {
     this.#packs = []
     this.#indexFiles = []
     return stored
+  }
+
+  /** Cutting and hashing known content never waits by itself: give uploads and messages their turn. */
+  async #breathe(bytes: number): Promise<void> {
+    this.#sinceTurn += bytes
+    if (this.#sinceTurn < bytesPerTurn) return
+    this.#sinceTurn = 0
+    await nextTurn()
   }
 
   /** Finish a pack and start storing it; waits while too many are on their way. */

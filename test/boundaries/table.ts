@@ -88,4 +88,6 @@ export const replayable = [
 /** Files of those rooms that are what is handed in, with the reason. */
 export const clockworks: Readonly<Record<string, string>> = {
   'agent/repository/id.ts': "the system's randomness, as the mover hands it in",
+  'agent/repository/turn.ts':
+    'a turn of the event loop, so that long work lets messages and uploads through',
 }
