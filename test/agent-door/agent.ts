@@ -153,6 +153,12 @@ export class Agent {
     }
   }
 
+  /** A new session token over the line. */
+  async renew(): Promise<void> {
+    this.socket!.send('{"type":"renew"}')
+    this.session = (await this.frame('session')).session
+  }
+
   async hangUp(): Promise<void> {
     const { socket } = this
     this.socket = undefined

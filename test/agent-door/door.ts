@@ -36,6 +36,8 @@ export interface Door {
   readonly database: Database
   /** Everything it logged, as text. */
   readonly logged: string[]
+  /** Has it noticed that this host is there? */
+  connected(host: string): boolean
   /** Resolves when no deferred work is under way. */
   settled(): Promise<void>
   stop(): Promise<void>
@@ -118,6 +120,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     agents,
     database: real,
     logged,
+    connected: lines.connected,
     settled,
     async stop() {
       sockets.close()
