@@ -1,29 +1,21 @@
 // What people ask hosts to do: back up, restore, browse, verify, cancel.
 import type * as z from 'zod'
-import {
-  type JobParameters,
-  jobParameters,
-  type ParametersOf,
-  type RestoreTarget,
-} from '../../shared/backup/job.ts'
-import { formatSource, parseSource } from '../../shared/backup/source.ts'
+import { type JobParameters, jobParameters, type ParametersOf } from '../../shared/backup/job.ts'
+import { parseSource } from '../../shared/backup/source.ts'
 import { formatInstant } from '../../shared/clock.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import { newId } from '../../shared/ids.ts'
-import type { Snapshot } from '../ports/store/catalogue.ts'
-import type { FleetHost, FleetSource, FleetStore } from '../ports/store/fleet.ts'
+import type { FleetHost, FleetStore } from '../ports/store/fleet.ts'
 import type { Job, JobRequestsStore, NewJob } from '../ports/store/job-requests.ts'
 import type { PoliciesStore } from '../ports/store/policies.ts'
 import { actorOf, authoriseRestore, type Identity } from './access.ts'
 import { backupParameters } from './backup-parameters.ts'
 import type { Catalogue } from './catalogue.ts'
+import { chooseSources, type WantedSources } from './choose-sources.ts'
 import type { Basics } from './deps.ts'
 import { newEvent } from './event.ts'
 import { fieldProblems, InvalidFields } from './problem.ts'
-import { selects } from './selector.ts'
-
-/** Most jobs one request makes. */
-const MAX_JOBS = 1_000
+import { planRestore, type WantedRestore } from './restore-plan.ts'
 
 export interface RequestedJob {
   readonly job: Job
@@ -110,83 +102,15 @@ export function createJobRequests(
     return job
   }
 
-  /** Sources of a request, each of which must be there. */
-  function pick(
-    host: FleetHost,
-    there: readonly FleetSource[],
-    wanted: readonly string[],
-  ): FleetSource[] {
-    return wanted.map((name) => {
-      const found = there.find(({ source }) => source === name)
-      if (found === undefined) {
-        throw new HoldfastError('not-found', `host "${host.name}" has no source "${name}"`, {
-          hint: `\`holdfast sources --host ${host.name}\` lists what it has; a volume is named volume:<name>`,
-        })
-      }
-      if (found.unsupported !== null) {
-        throw new HoldfastError(
-          'invalid',
-          `source "${name}" cannot be backed up: ${found.unsupported}`,
-        )
-      }
-      return found
-    })
-  }
-
   return {
     get,
 
     /** Back up some sources of a host, or what a policy covers (on one host or on all). */
     async backup(
-      wanted: {
-        host?: string | undefined
-        sources?: readonly string[] | undefined
-        policy?: string | undefined
-        readAll: boolean
-      },
+      wanted: WantedSources & { readAll: boolean },
       by: Identity,
     ): Promise<RequestedJob[]> {
-      const policy =
-        wanted.policy === undefined ? undefined : await deps.policies.find(wanted.policy)
-      if (wanted.policy !== undefined && policy === undefined) {
-        throw new HoldfastError('not-found', `there is no policy "${wanted.policy}"`)
-      }
-      const host = wanted.host === undefined ? undefined : await hostNamed(wanted.host)
-      if (wanted.sources !== undefined && host === undefined) {
-        throw new InvalidFields([
-          { path: ['host'], message: 'sources are named together with their host' },
-        ])
-      }
-      const there = await fleet.sources({ host: host?.id, gone: false })
-      const chosen =
-        host !== undefined && wanted.sources !== undefined
-          ? pick(host, there, wanted.sources)
-          : policy === undefined
-            ? undefined
-            : there.filter((source) => selects(policy.document.select, source))
-      if (chosen === undefined) {
-        throw new InvalidFields([
-          { path: ['sources'], message: 'say what to back up: sources of a host, or a policy' },
-        ])
-      }
-      if (chosen.length === 0) {
-        throw new HoldfastError(
-          'not-found',
-          `policy "${policy?.name}" covers nothing${host === undefined ? '' : ` on host "${host.name}"`}`,
-        )
-      }
-      if (chosen.length > MAX_JOBS) {
-        throw new HoldfastError(
-          'too-large',
-          `${chosen.length} sources at once; the limit is ${MAX_JOBS}`,
-          {
-            hint: 'ask host by host',
-          },
-        )
-      }
-      const hosts = new Map((await fleet.hosts()).map((one) => [one.id, one]))
-      for (const source of chosen) requireRecovery(hosts.get(source.host))
-
+      const { policy, chosen } = await chooseSources(deps, wanted)
       const waiting = new Map(
         policy === undefined
           ? []
@@ -227,52 +151,15 @@ export function createJobRequests(
 
     /** Restore a snapshot: to its own host, or with the recovery password sealed for it to another. */
     async restore(
-      wanted: {
-        snapshot: string
-        host?: string | undefined
-        target: RestoreTarget
-        paths: readonly string[]
-        sealedPassword?: string | undefined
-      },
+      wanted: WantedRestore & { snapshot: string; host?: string | undefined },
       by: Identity,
     ): Promise<Job> {
       const snapshot = await catalogue.snapshot(wanted.snapshot)
       const host = await hostNamed(wanted.host ?? snapshot.host)
       const sameHost = host.id === snapshot.host
       authoriseRestore(by, { target: wanted.target, sameHost })
-      if (!sameHost && wanted.sealedPassword === undefined) {
-        throw new InvalidFields(
-          [
-            {
-              path: ['sealedPassword'],
-              message: `the snapshot is of host "${snapshot.hostName}": its recovery password, sealed to the recipient of "${host.name}", is needed`,
-            },
-          ],
-          { hint: '`holdfast restore --host` seals it from the recovery kit' },
-        )
-      }
-      if (sameHost && wanted.sealedPassword !== undefined) {
-        throw new InvalidFields([
-          { path: ['sealedPassword'], message: 'the host opens its own repository; leave it out' },
-        ])
-      }
-      checkTarget(wanted.target, host, await fleet.sources({ host: host.id, gone: false }))
-      const source = parseSource(snapshot.source)
-      const keepsName =
-        source.kind === 'volume' &&
-        wanted.target.kind !== 'directory' &&
-        wanted.target.name === source.name
-      const parameters: ParametersOf<'restore'> = {
-        kind: 'restore',
-        snapshot: snapshot.id,
-        source,
-        target: wanted.target,
-        paths: [...wanted.paths],
-        ...(snapshot.volume === null
-          ? {}
-          : { volume: { ...snapshot.volume, labels: restoredLabels(snapshot, keepsName) } }),
-        ...(wanted.sealedPassword === undefined ? {} : { sealedPassword: wanted.sealedPassword }),
-      }
+      const there = await fleet.sources({ host: host.id, gone: false })
+      const parameters = planRestore(snapshot, host, there, wanted)
       const job = draft(
         { id: host.id, repository: snapshot.repository },
         snapshot.source,
@@ -359,57 +246,6 @@ export function createJobRequests(
       if (current.outcome === 'cancelled') return current
       throw new HoldfastError('conflict', `the job is over: ${current.outcome}`)
     },
-  }
-}
-
-function requireRecovery(host: FleetHost | undefined): void {
-  if (host === undefined || host.recoveryRecipient !== null) return
-  throw new HoldfastError(
-    'invalid',
-    `host "${host.name}" has no recovery recipient, so it does not back up`,
-    {
-      hint: 'run `holdfast-agent enroll … --recovery age1…` on it; `holdfast recovery kit` makes one',
-    },
-  )
-}
-
-function checkTarget(target: RestoreTarget, host: FleetHost, there: readonly FleetSource[]): void {
-  const problem = (field: string, message: string, hint?: string): never => {
-    throw new InvalidFields(
-      [{ path: ['target', field], message }],
-      hint === undefined ? {} : { hint },
-    )
-  }
-  if (target.kind === 'directory') {
-    const parts = target.path.slice(1).split('/')
-    if (parts.some((part) => part === '' || part === '.' || part === '..')) {
-      problem('path', 'must be an absolute path without empty, "." or ".." parts')
-    }
-    return
-  }
-  const exists = there.some(
-    ({ source }) => source === formatSource({ kind: 'volume', name: target.name }),
-  )
-  if (target.kind === 'new-volume' && exists) {
-    problem(
-      'name',
-      `volume "${target.name}" exists on host "${host.name}"; a restore makes a new volume`,
-      'choose another name, or restore in place',
-    )
-  }
-  if (target.kind === 'in-place' && !exists) {
-    problem('name', `host "${host.name}" has no volume "${target.name}"`, 'restore to a new volume')
-  }
-}
-
-/** Under its own name a volume gets its labels back; under a new one Compose must not take it for its own. */
-function restoredLabels(snapshot: Snapshot, keepsName: boolean): Record<string, string> {
-  const labels = snapshot.volume?.labels ?? {}
-  if (keepsName) return { ...labels }
-  const kept = Object.entries(labels).filter(([name]) => !name.startsWith('com.docker.compose.'))
-  return {
-    ...Object.fromEntries(kept),
-    'holdfast.restored-from': `${snapshot.hostName}/${snapshot.source}@${snapshot.id.slice(0, 8)}`,
   }
 }
 
