@@ -1,4 +1,5 @@
 // Email over SMTP, encrypted unless the server is this machine.
+import { getSystemErrorName } from 'node:util'
 import { createTransport } from 'nodemailer'
 import type { Alert } from '../../../shared/alert/alert.ts'
 import { plainAlertText } from '../../../shared/alert/text.ts'
@@ -69,10 +70,12 @@ const words: Readonly<Record<string, string>> = {
 }
 
 function resultOf(raised: unknown): NotifierResult {
-  const error = raised as { code?: string; responseCode?: number; cause?: unknown }
+  const error = raised as { code?: string; responseCode?: number; errno?: unknown }
   const answered = error.responseCode === undefined ? '' : ` (${error.responseCode})`
   // A recipient that does not exist will not exist tomorrow.
   const forGood = error.code === 'EENVELOPE' && (error.responseCode ?? 0) >= 550
-  const word = words[error.code ?? ''] ?? networkError(error.cause ?? raised)
+  // The system's own code is replaced by nodemailer's ESOCKET; its number stays.
+  const system = typeof error.errno === 'number' ? { code: getSystemErrorName(error.errno) } : error
+  const word = words[error.code ?? ''] ?? networkError(system)
   return { state: forGood ? 'failed' : 'retry', error: `${word}${answered}` }
 }
