@@ -182,11 +182,12 @@ export function settleExchange(deps: Pick<PrepareDeps, 'journal' | 'clock'>, job
   const shows = statSync(target, { throwIfNoEntry: false, bigint: true })
   const left = lstatSync(beside, { throwIfNoEntry: false })
   const done = shows !== undefined && String(shows.ino) !== inode
-  if (left !== undefined && done) {
+  if (done) {
+    // The name the mover gives it; where the mover died before that, we do.
     const old = `${beside}.old`
     journal.keep(old, clock.now() + keepHours * HOUR)
     // If we die here, settling again finds the same two folders and gives the same name.
-    renameSync(beside, old)
+    if (left !== undefined) renameSync(beside, old)
   } else if (left !== undefined) {
     journal.keep(beside, clock.now() + UNFINISHED_HOURS * HOUR)
   }

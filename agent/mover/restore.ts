@@ -1,13 +1,18 @@
 // One restore: the snapshot's tree into the place the supervisor prepared.
-import { mkdir } from 'node:fs/promises'
 import { snapshotPath } from '../../shared/backup/source.ts'
 import type { Batch, JobOf } from './batch.ts'
+import { openExchange } from './exchange.ts'
 import { JobFailure } from './job-failure.ts'
-import { openForReading } from './reading.ts'
+import { type HeldLock, takeLock } from './lock.ts'
+import { openRepository } from './open-repository.ts'
+import { openForReading, type Reading } from './reading.ts'
 import { sealedReport, tally } from './report.ts'
 import type { JobEnd } from './reporter.ts'
 import type { Restored, RestoreRemark } from './restore-contract.ts'
+import { planRestore } from './restore-plan.ts'
 import { restoreTree } from './restore-tree.ts'
+import { selectPaths } from './selection.ts'
+import { findNode } from './snapshot-path.ts'
 
 /** What makes a restore a warning, in the order it is told. */
 const warnings: readonly RestoreRemark[] = [
@@ -21,25 +26,101 @@ const warnings: readonly RestoreRemark[] = [
 
 /** Rejects with `snapshot-missing`, `target-invalid`, and with what the store or the target's disk says. */
 export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<JobEnd> {
-  const { parameters, id } = job.assigned
-  const { path: target, exchangeWith, idShift } = job.prepared
-  const { signal } = job
+  const { parameters } = job.assigned
+  const { path: target, exchangeWith } = job.prepared
   if (target === undefined) throw new JobFailure('target-invalid', 'no target was prepared')
-  const { snapshot, reader, index } = await openForReading(batch, job, parameters.snapshot, signal)
-  if (exchangeWith !== undefined) await mkdir(target, { recursive: true, mode: 0o700 })
-  const restored = await restoreTree({
+  if (exchangeWith !== undefined && parameters.paths.length > 0) {
+    throw new JobFailure(
+      'target-invalid',
+      'single paths go to a new volume or a directory: in place, the rest would be gone',
+    )
+  }
+  const lock = await lockIfPossible(batch, job)
+  try {
+    const reading = await openForReading(batch, job, parameters.snapshot, job.signal)
+    if (exchangeWith === undefined)
+      return await endOf(batch, job, await fill(batch, job, reading, target))
+    const exchange = openExchange({
+      data: exchangeWith,
+      staging: target,
+      job: job.assigned.id,
+      bytes: await bytesOf(job, reading),
+    })
+    if (exchange.finished) return finishedBefore(batch, job)
+    const restored = await fill(batch, job, reading, target)
+    job.signal.throwIfAborted()
+    // If we die before this line the old tree is live; in it or after it, a journal says which one is.
+    exchange.commit()
+    return await endOf(batch, job, restored)
+  } finally {
+    await lock?.release()
+  }
+}
+
+/** A prune by hand would take packs away under our hands; but whoever needs a restore gets it without a lock too. */
+async function lockIfPossible(batch: Batch, job: JobOf<'restore'>): Promise<HeldLock | undefined> {
+  batch.speak(job.attempt)
+  const repository = await openRepository(batch, job.attempt, job.signal)
+  try {
+    return await takeLock(batch, repository, () => job.attempt, job.signal, 0)
+  } catch (error) {
+    job.signal.throwIfAborted()
+    batch.log('warn', 'The repository could not be locked; restoring without a lock', {
+      job: job.assigned.id,
+      error: error instanceof Error ? error.name : 'unknown',
+    })
+    return undefined
+  }
+}
+
+/** Where the source's root lies in its snapshots. */
+function pathOf(job: JobOf<'restore'>): Buffer[] {
+  return snapshotPath(job.assigned.parameters.source)
+    .split('/')
+    .filter((part) => part !== '')
+    .map((part) => Buffer.from(part))
+}
+
+/** Bytes of content of the whole source, for the look at the free space. */
+async function bytesOf(job: JobOf<'restore'>, { snapshot, reader, index }: Reading) {
+  const root = await findNode(pathOf(job), snapshot.tree, reader.loadTree)
+  if (root === undefined) {
+    throw new JobFailure('snapshot-missing', 'the snapshot does not hold this source')
+  }
+  const { loadTree } = reader
+  const { signal } = job
+  return (await planRestore({ root, selection: selectPaths([]), loadTree, index, signal })).bytes
+}
+
+/** An earlier attempt put the new tree in place and died before it could say so. */
+function finishedBefore(batch: Batch, job: JobOf<'restore'>): JobEnd {
+  const milliseconds = Math.round(batch.clock.monotonic() - job.begunAt())
+  return {
+    outcome: 'succeeded',
+    reason: 'completed',
+    message: 'an earlier attempt had put the restored tree in place',
+    counts: { files: 0, bytes: 0, milliseconds },
+  }
+}
+
+function fill(
+  batch: Batch,
+  job: JobOf<'restore'>,
+  { snapshot, reader, index }: Reading,
+  target: string,
+): Promise<Restored> {
+  const { parameters, id } = job.assigned
+  const { signal } = job
+  return restoreTree({
     tree: snapshot.tree,
-    path: snapshotPath(parameters.source)
-      .split('/')
-      .filter((part) => part !== '')
-      .map((part) => Buffer.from(part)),
+    path: pathOf(job),
     target,
     only: parameters.paths.map((path) => Buffer.from(path, 'base64')),
     // The supervisor lets only what is empty, or was made for this very job, come this far.
     resume: true,
     reader,
     index,
-    idShift,
+    idShift: job.prepared.idShift,
     onProgress: ({ files, bytes, total }) =>
       batch.reporter.progress(id, {
         phase: 'restoring',
@@ -50,7 +131,6 @@ export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<J
       }),
     signal,
   })
-  return endOf(batch, job, restored)
 }
 
 async function endOf(batch: Batch, job: JobOf<'restore'>, restored: Restored): Promise<JobEnd> {
