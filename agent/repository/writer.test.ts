@@ -199,6 +199,20 @@ describe('the writer', () => {
     expect(files).toBe(2)
   })
 
+  test('writes an index file as soon as 50,000 blobs wait for one', async () => {
+    const { writer } = scratchRepository()
+    const files: number[] = []
+    const w = writer({ onIndex: async ({ packs }) => void files.push(packs.length) })
+    const pack = (n: number) => {
+      const id = n.toString(16).padStart(64, '0')
+      const blob = { id, type: 'data', offset: 0, length: 99, uncompressedLength: 0 } as const
+      return { id, blobs: Array(10_000).fill(blob) }
+    }
+    for (let n = 0; n < 7; n++) w.adoptPack(pack(n))
+    await w.flush()
+    expect(files).toEqual([5, 2])
+  })
+
   test('adopts what a killed run stored: its blobs are known, and its packs indexed next', async () => {
     const { store, repository, index, writer } = scratchRepository()
     const packs: Pack[] = []
