@@ -50,6 +50,14 @@ export function dispatcherFor(url: URL, network: Network): Agent {
     agents.direct ??= new HttpsAgent(secureOptions(network))
     return agents.direct
   }
-  agents.proxied ??= new HttpsProxyAgent(network.proxy, secureOptions(network))
+  agents.proxied ??= proxyAgent(network.proxy, network)
   return agents.proxied
+}
+
+/** https-proxy-agent 9 uses its options for the way to the proxy alone; those of the target lie in `options`. */
+function proxyAgent(proxy: string, network: Network): Agent {
+  const secure = secureOptions(network)
+  const agent = new HttpsProxyAgent(proxy, secure)
+  if ('ca' in secure) Object.assign(agent.options, { ca: secure.ca })
+  return agent
 }
