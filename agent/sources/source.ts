@@ -34,7 +34,7 @@ export interface SourceDirectory {
   /** What the name belongs to now. */
   look(name: Buffer): SourceEntry
 
-  /** May be called more than once. What was opened from it lives on. */
+  /** May be called more than once. What was opened from it lives on; entries of it can be opened no more. */
   close(): void
 }
 
