@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { innerUrls } from '../../../test/fixtures/inner-urls.ts'
+import { innerUrls } from '../../../test/support/inner-urls.ts'
 import { createAddressCheck, type LookupAll, RefusedTarget } from './address-check.ts'
 
 const nobody: LookupAll = async () => []

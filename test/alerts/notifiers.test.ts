@@ -1,19 +1,20 @@
+// Every notifier against real servers: HTTP, HTTPS and SMTP on loopback.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { Alert } from '../../../shared/alert/alert.ts'
-import type { ChannelSettings } from '../../../shared/alert/channel.ts'
-import { innerUrls } from '../../../test/fixtures/inner-urls.ts'
-import { createMemoryClock } from '../../../test/support/memory-clock.ts'
-import { createTrustedTls, type TestTls } from '../../../test/support/tls-files.ts'
-import { createAddressCheck, type LookupAll } from './address-check.ts'
-import { createEmailNotifier } from './email.ts'
-import { createPinnedPost } from './pinned-post.ts'
-import { createSlackNotifier } from './slack.ts'
-import { createWebhookNotifier } from './webhook.ts'
+import {
+  createAddressCheck,
+  type LookupAll,
+} from '../../control-plane/adapters/notify/address-check.ts'
+import { createPinnedPost } from '../../control-plane/adapters/notify/pinned-post.ts'
+import { createSlackNotifier } from '../../control-plane/adapters/notify/slack.ts'
+import { createWebhookNotifier } from '../../control-plane/adapters/notify/webhook.ts'
+import type { Alert } from '../../shared/alert/alert.ts'
+import { innerUrls } from '../support/inner-urls.ts'
+import { createMemoryClock } from '../support/memory-clock.ts'
+import { createTrustedTls, type TestTls } from '../support/tls-files.ts'
 
 const SECRET = `whsec_${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`
 const alert: Alert = {
@@ -36,7 +37,7 @@ interface Seen {
 const servers: { close(): unknown; closeAllConnections?(): void }[] = []
 let tls: TestTls
 beforeAll(() => {
-  tls = createTrustedTls(['DNS:hooks.example.com', 'DNS:mail.example.com', 'IP:127.0.0.1'])
+  tls = createTrustedTls(['DNS:hooks.example.com'])
 })
 afterAll(() => tls.remove())
 afterEach(async () => {
@@ -257,119 +258,5 @@ describe('Slack', () => {
     expect(JSON.parse(seen[0]!.body)).toEqual({
       text: '[critical] job-failed on web-1: look &lt;!channel&gt; now',
     })
-  })
-})
-
-describe('email', () => {
-  interface Mail {
-    readonly text: string
-    readonly secure: boolean
-    readonly user: string | undefined
-    readonly to: string[]
-  }
-  async function mailServer(options: SMTPServerOptions = {}) {
-    const mails: Mail[] = []
-    const server = new SMTPServer({
-      key: tls.key,
-      cert: tls.cert,
-      authMethods: ['PLAIN', 'LOGIN'],
-      onAuth: ({ username, password }, _session, done) =>
-        username === 'holdfast' && password === 'mail-secret'
-          ? done(null, { user: username })
-          : done(new Error('no such user mail-secret')),
-      onData(stream, session, done) {
-        let text = ''
-        stream.on('data', (part) => {
-          text += part
-        })
-        stream.on('end', () => {
-          const to = session.envelope.rcptTo.map(({ address }) => address)
-          mails.push({ text, secure: session.secure, user: session.user as string, to })
-          done()
-        })
-      },
-      ...options,
-    })
-    server.on('error', () => undefined)
-    servers.push({ close: () => server.close() })
-    server.listen(0, '127.0.0.1')
-    await once(server.server, 'listening')
-    return { mails, port: (server.server.address() as AddressInfo).port }
-  }
-  const settings = (port: number, change: object = {}): ChannelSettings => ({
-    kind: 'email',
-    host: '127.0.0.1',
-    port,
-    tls: 'starttls',
-    user: 'holdfast',
-    from: 'holdfast@example.com',
-    to: ['ops@example.com', 'second@example.com'],
-    ...change,
-  })
-  const send = (port: number, change: object = {}, password = 'mail-secret') =>
-    createEmailNotifier().send(
-      { settings: settings(port, change), secret: { password } },
-      alert,
-      messageId,
-    )
-
-  it('goes out by STARTTLS with a login, to everybody, with an id that stays', async () => {
-    const { mails, port } = await mailServer()
-    expect(await send(port)).toEqual({ state: 'delivered' })
-    const [mail] = mails
-    expect(mail).toMatchObject({
-      secure: true,
-      user: 'holdfast',
-      to: ['ops@example.com', 'second@example.com'],
-    })
-    expect(mail?.text).toContain('Subject: [critical] job-failed on web-1')
-    expect(mail?.text).toContain(`Message-ID: <${messageId}@holdfast>`)
-    expect(mail?.text).toContain('reason: disk-full')
-    expect(mail?.text).toContain('Auto-Submitted: auto-generated')
-  })
-
-  it('goes out by TLS from the first byte', async () => {
-    const { mails, port } = await mailServer({ secure: true })
-    expect(await send(port, { tls: 'implicit' })).toEqual({ state: 'delivered' })
-    expect(mails[0]?.secure).toBe(true)
-  })
-
-  it('never sends in the clear where TLS was asked for', async () => {
-    const { mails, port } = await mailServer({
-      disabledCommands: ['STARTTLS'],
-      authOptional: true,
-    })
-    expect(await send(port)).toEqual({
-      state: 'retry',
-      error: 'the mail server offers no TLS, or TLS failed (500)',
-    })
-    expect(mails).toEqual([])
-  })
-
-  it('says in words, without the server’s, why it failed', async () => {
-    const { port } = await mailServer()
-    const wrong = await send(port, {}, 'mail-secret-wrong')
-    expect(wrong).toEqual({
-      state: 'retry',
-      error: 'the mail server refused user or password (535)',
-    })
-    expect(await send(9)).toEqual({ state: 'retry', error: 'the connection was refused' })
-    const rejecting = await mailServer({
-      onRcptTo: (_address, _session, done) =>
-        done(Object.assign(new Error('mail-secret unknown'), { responseCode: 550 })),
-    })
-    expect(await send(rejecting.port)).toEqual({
-      state: 'failed',
-      error: 'the mail server refused sender or recipients (550)',
-    })
-  })
-
-  it('refuses a certificate nobody we trust has signed', async () => {
-    const { mails, port } = await mailServer()
-    tls.remove()
-    const result = await send(port)
-    expect(result.state).toBe('retry')
-    expect(mails).toEqual([])
-    tls = createTrustedTls(['DNS:hooks.example.com', 'DNS:mail.example.com', 'IP:127.0.0.1'])
   })
 })
