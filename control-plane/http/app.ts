@@ -61,6 +61,11 @@ export type App = ReturnType<typeof createApp>
 export function createApp(deps: AppDeps) {
   const app = new OpenAPIHono<DoorEnv>()
   app.use(secureHeaders())
+  app.use(async (c, next) => {
+    await next()
+    // Answers are of the moment, and some hold a token.
+    if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store')
+  })
   app.use(createGuard(deps))
   app.use(bodyLimit({ maxSize: MAX_BODY }))
   app.use(createIdempotent(deps.idempotency))
