@@ -1,5 +1,6 @@
 // Which sources a policy covers. Pure.
 import type { PolicyDocument } from '../../shared/policy/document.ts'
+import { nameParts, parseVolumeName } from '../../shared/policy/volume-name.ts'
 
 export type Selection = PolicyDocument['select']
 
@@ -40,8 +41,8 @@ export function matches(pattern: string, text: string): boolean {
 }
 
 /**
- * A directory is covered when the policy names its path. A volume is covered when its name, all the labels
- * or its project match, unless it is excluded, cannot be backed up, or has no name and nobody asked for those.
+ * A directory is covered when the policy names its path. A volume is covered when its name, the parts
+ * of its name, all the labels or its project match, unless it is excluded, cannot be backed up, or has no name and nobody asked for those.
  */
 export function selects(selection: Selection, source: Selectable): boolean {
   const any = (patterns: readonly string[], text: string) =>
@@ -55,10 +56,21 @@ export function selects(selection: Selection, source: Selectable): boolean {
   return (
     any(selection.volumes, source.name) ||
     (source.project !== null && any(selection.projects, source.project)) ||
+    selection.names.some((parts) => named(parts, source.name)) ||
     (labels.length > 0 &&
       labels.every(
         ([label, pattern]) =>
           Object.hasOwn(source.labels, label) && matches(pattern, source.labels[label]!),
       ))
   )
+}
+
+/** Every part that is given must match the part of the name; a name outside the convention matches nothing. */
+function named(parts: Selection['names'][number], name: string): boolean {
+  const parsed = parseVolumeName(name)
+  if (parsed === undefined) return false
+  return nameParts.every((part) => {
+    const pattern = parts[part]
+    return pattern === undefined || matches(pattern, parsed[part])
+  })
 }

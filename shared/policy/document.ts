@@ -3,6 +3,7 @@
 import { Cron } from 'croner'
 import * as z from 'zod'
 import { plainName } from '../ids.ts'
+import { nameParts } from './volume-name.ts'
 
 /** Shell-like pattern: `*` any run of characters, `?` one; everything else is itself. */
 const pattern = z.string().min(1).max(255)
@@ -60,6 +61,22 @@ export const policyDocument = z.strictObject({
         .default({})
         .describe('Volumes that carry all these labels'),
       projects: z.array(pattern).default([]).describe('Volumes of these Compose projects'),
+      names: z
+        .array(
+          z
+            .strictObject({
+              project: pattern.optional(),
+              environment: pattern.optional(),
+              service: pattern.optional(),
+              data_type: pattern.optional(),
+            })
+            .refine(
+              (parts) => nameParts.some((part) => parts[part] !== undefined),
+              'names nothing: give project, environment, service or data_type',
+            ),
+        )
+        .default([])
+        .describe('Volumes named {project}_{environment}_{service}_{data_type} whose parts match'),
       directories: z
         .array(z.string().startsWith('/'))
         .default([])
@@ -72,9 +89,10 @@ export const policyDocument = z.strictObject({
         select.volumes.length +
           Object.keys(select.labels).length +
           select.projects.length +
+          select.names.length +
           select.directories.length >
         0,
-      'selects nothing: give volumes, labels, projects or directories (volumes: ["*"] means every named volume)',
+      'selects nothing: give volumes, labels, projects, names or directories (volumes: ["*"] means every named volume)',
     ),
   schedule: z
     .strictObject({
