@@ -1,10 +1,10 @@
 // A repository in a folder, with our engine on it: what tests and the demo archive into and restore from.
 
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { noAccounts } from '../../agent/mover/accounts.ts'
 import { archive } from '../../agent/mover/archive.ts'
 import type { Archived, ArchiveOptions } from '../../agent/mover/archive-contract.ts'
+import { systemClock } from '../../agent/mover/system-clock.ts'
 import { systemRandom } from '../../agent/repository/id.ts'
 import { BlobIndex } from '../../agent/repository/index.ts'
 import { idOfKey, objectKey, prefixOf } from '../../agent/repository/layout.ts'
@@ -18,16 +18,6 @@ import { createWriter, type RepositoryWriter } from '../../agent/repository/writ
 import type { Source } from '../../agent/sources/source.ts'
 import { createDirectories, createDirectoryStore } from '../../agent/storage/directory.ts'
 import type { ObjectStore } from '../../agent/storage/object-store.ts'
-import type { Clock } from '../../shared/clock.ts'
-
-/** The machine's own time. */
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  sleep: async (ms, signal) => {
-    await sleep(ms, undefined, signal ? { signal } : {})
-  },
-}
 
 export interface LocalRepository {
   readonly directory: string
