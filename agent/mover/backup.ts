@@ -65,7 +65,7 @@ async function underLock(batch: Batch, jobs: readonly BackupJob[]): Promise<void
   batch.speak(speaker())
   const repository = await openRepository(batch, speaker(), batch.signal)
   const lock = await takeLock(batch, repository, speaker, batch.signal)
-  const signal = AbortSignal.any([batch.signal, lock.signal])
+  const signal = AbortSignal.any([batch.signal, lock.signal, allCancelled(batch, jobs)])
   try {
     await new BackupRun(batch, repository, jobs, speaker, signal).run()
   } catch (error) {
@@ -73,6 +73,20 @@ async function underLock(batch: Batch, jobs: readonly BackupJob[]): Promise<void
   } finally {
     await lock.release()
   }
+}
+
+/**
+ * Fires once every job that is not done was cancelled: then nobody waits for what is on its way. As long as one
+ * is left, uploads go on, because a pack holds pieces of several jobs.
+ */
+function allCancelled(batch: Batch, jobs: readonly BackupJob[]): AbortSignal {
+  const all = new AbortController()
+  const look = (): void => {
+    const left = jobs.filter((job) => !batch.reporter.isDone(job.assigned.id))
+    if (left.every((job) => job.signal.aborted)) all.abort(left[0]?.signal.reason)
+  }
+  for (const job of jobs) job.signal.addEventListener('abort', look, { once: true })
+  return all.signal
 }
 
 /** The work under one lock. */
@@ -157,6 +171,7 @@ class BackupRun {
 
   #createWriter(): RepositoryWriter {
     const { store, bytes, clock } = this.#batch
+    const signal = this.#signal
     const remember = async (work: Promise<void>): Promise<void> => {
       try {
         await work
@@ -172,13 +187,14 @@ class BackupRun {
       clock,
       uploads,
       onPack: async (pack) => {
-        await remember(store.put(objectKey('data', pack.id), pack.id, pack.bytes, pack.type))
+        const { id, type } = pack
+        await remember(store.put(objectKey('data', id), id, pack.bytes, { type, signal }))
         // Only what is stored is kept here: a cache that knew more would promise what nobody has.
         this.#packs.push({ id: pack.id, bytes: pack.bytes.length, type: pack.type })
         if (pack.type === 'tree') await this.#keep('packs', pack.id, pack.bytes)
       },
       onIndex: async (file) => {
-        await remember(store.put(objectKey('index', file.id), file.id, file.bytes))
+        await remember(store.put(objectKey('index', file.id), file.id, file.bytes, { signal }))
         this.#indexes.push({ id: file.id, bytes: file.bytes.length })
         await this.#keep('index', file.id, file.bytes)
       },

@@ -44,7 +44,7 @@ export function createPlaneStore(
     put: (key) => Promise.reject(denied(`put ${key}`)),
     remove: (key) => Promise.reject(denied(`remove ${key}`)),
     get(key, range) {
-      if (key.startsWith('data/') || key.startsWith('index/')) return store.get(key, range)
+      if (key.startsWith('data/') || key.startsWith('index/')) return store.get(key, range, signal)
       return small(key)
     },
     async head(key) {

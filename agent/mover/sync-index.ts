@@ -55,7 +55,7 @@ export async function syncIndex(options: {
   }
 
   async function fetch(id: Id): Promise<Uint8Array> {
-    const bytes = await batch.store.get(objectKey('index', id))
+    const bytes = await batch.store.get(objectKey('index', id), undefined, signal)
     await cache.add('index', id, bytes)
     return bytes
   }

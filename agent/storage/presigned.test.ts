@@ -130,7 +130,7 @@ describe('put', () => {
   it('sends exactly the headers of the grant and the bytes', async () => {
     script = [answer(200)]
     const it = rig()
-    await it.store.put(key, id, bytes, 'tree')
+    await it.store.put(key, id, bytes, { type: 'tree' })
     expect(it.asked[0]?.wanted[0]).toEqual({
       method: 'PUT',
       what: 'pack',
@@ -282,6 +282,18 @@ describe('put', () => {
     await new Promise((resolve) => setTimeout(resolve, 30))
     it.stop.abort(new Error('told to'))
     await expect(putting).rejects.toThrow('told to')
+  })
+
+  it('gives up one transfer when its own caller does, and goes on with others', async () => {
+    script = [() => {}, answer(200)]
+    const it = rig({ limits: { connect: 5_000, stall: 5_000 } })
+    const stop = new AbortController()
+    const putting = it.store.put(key, id, bytes, { signal: stop.signal })
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    stop.abort(new Error('enough'))
+    await expect(putting).rejects.toThrow('enough')
+    await it.store.put(key, id, bytes)
+    expect(it.stored).toEqual([id])
   })
 
   it('refuses keys that never travel by grant, and names that are not the hash', async () => {

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { type Clock, fraction, MINUTE, type Random, SECOND } from '../../shared/clock.ts'
 import type { WantedGrant } from '../../shared/protocol/calls.ts'
 import { createGrantDesk, type GrantSource, type HeldGrant } from './grant-desk.ts'
-import { type ObjectStore, StorageError } from './object-store.ts'
+import { StorageError } from './object-store.ts'
 import { errorCodeOf, judgeAnswer } from './store-answer.ts'
 import {
   type AgentFor,
@@ -35,9 +35,22 @@ export interface PresignedDeps {
 }
 
 /** The two calls that travel by grant; all else about a repository goes through the control plane. */
-export interface PresignedStore extends Pick<ObjectStore, 'get'> {
-  /** As `ObjectStore.put`; `type` says what a pack holds, which goes into the wish for its grant. */
-  put(key: string, sha256: string, bytes: Uint8Array, type?: 'data' | 'tree'): Promise<void>
+export interface PresignedStore {
+  /** As `ObjectStore.put`. */
+  put(key: string, sha256: string, bytes: Uint8Array, options?: PutOptions): Promise<void>
+  /** As `ObjectStore.get`; `signal` gives this one up, beside the store's own. */
+  get(
+    key: string,
+    range?: { offset: number; length: number },
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>
+}
+
+export interface PutOptions {
+  /** What a pack holds, which goes into the wish for its grant. */
+  readonly type?: 'data' | 'tree'
+  /** Gives this one up, beside the store's own. */
+  readonly signal?: AbortSignal
 }
 
 /** Uploads under way: two keep a 1 Gbit/s path full, four do so at 100 ms of latency. */
@@ -73,14 +86,17 @@ export function grantedObject(key: string): GrantedObject | undefined {
  * it rejects with name host and path of a URL, never its query.
  */
 export function createPresignedStore(deps: PresignedDeps): PresignedStore {
-  const { clock, signal } = deps
+  const { clock } = deps
   const desk = createGrantDesk(deps.grants, () => clock.monotonic())
   const limits = deps.limits ?? usualLimits
   const uploads = createSlots(uploadsAtOnce)
   const downloads = createSlots(downloadsAtOnce)
   const reading = new Map<string, HeldGrant>()
 
-  async function grantFor(wanted: WantedGrant): Promise<HeldGrant> {
+  const whicheverEnds = (signal: AbortSignal | undefined): AbortSignal =>
+    signal === undefined ? deps.signal : AbortSignal.any([deps.signal, signal])
+
+  async function grantFor(wanted: WantedGrant, signal: AbortSignal): Promise<HeldGrant> {
     try {
       return await abortable(desk.take(wanted), signal)
     } catch (error) {
@@ -96,6 +112,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
     take: () => Promise<HeldGrant>,
     drop: () => void,
     attempt: (held: HeldGrant) => Promise<Attempted<T>>,
+    signal: AbortSignal,
   ): Promise<T> {
     let failingSince: number | undefined
     let wait = firstWait
@@ -139,6 +156,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
     object: GrantedObject,
     bytes: Uint8Array,
     held: HeldGrant,
+    signal: AbortSignal,
   ): Promise<Attempted<void>> {
     const { url, headers } = held.grant
     if (declaredLength(headers) !== bytes.length) {
@@ -146,11 +164,11 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       return { kind: 'never', error }
     }
     const request = { method: 'PUT', url, headers, body: bytes, acceptBytes: 64 * 1024 } as const
-    const answer = await tryTransfer(request)
+    const answer = await tryTransfer(request, signal)
     if (answer instanceof StorageError) return { kind: 'again', error: answer }
     const judged = judge('PUT', url, answer)
     if (judged !== 'taken') return judged === 'ok' ? { kind: 'done', value: undefined } : judged
-    return whatIsThere(object, bytes.length, url)
+    return whatIsThere(object, bytes.length, url, signal)
   }
 
   /** After a 412: often our own earlier attempt, whose answer was lost. */
@@ -158,6 +176,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
     object: GrantedObject,
     bytes: number,
     url: string,
+    signal: AbortSignal,
   ): Promise<Attempted<void>> {
     const answers = await abortable(deps.grants.stored([{ ...object, bytes }]), signal).catch(
       (cause: unknown) => {
@@ -179,6 +198,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
   async function attemptGet(
     range: { offset: number; length: number } | undefined,
     held: HeldGrant,
+    signal: AbortSignal,
   ): Promise<Attempted<Buffer>> {
     const { url } = held.grant
     const headers: Record<string, string> = { ...held.grant.headers }
@@ -186,7 +206,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       headers.Range = `bytes=${range.offset}-${range.offset + range.length - 1}`
     }
     const acceptBytes = range?.length ?? wholeLimit
-    const answer = await tryTransfer({ method: 'GET', url, headers, acceptBytes })
+    const answer = await tryTransfer({ method: 'GET', url, headers, acceptBytes }, signal)
     if (answer instanceof StorageError) return { kind: 'again', error: answer }
     const judged = judge('GET', url, answer)
     if (judged === 'taken') {
@@ -203,6 +223,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
 
   async function tryTransfer(
     request: Parameters<typeof transfer>[0],
+    signal: AbortSignal,
   ): Promise<TransferAnswer | StorageError> {
     try {
       return await transfer(request, deps.agentFor, limits, signal)
@@ -213,7 +234,8 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
   }
 
   return {
-    async put(key, sha256, bytes, type) {
+    async put(key, sha256, bytes, { type, signal: own } = {}) {
+      const signal = whicheverEnds(own)
       const object = granted(key)
       if (object.id !== sha256) {
         throw new StorageError('denied', `the name of ${key} is not the hash of its bytes`)
@@ -228,22 +250,24 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       }
       await uploads(() =>
         persist(
-          () => grantFor(wanted),
+          () => grantFor(wanted, signal),
           () => {},
-          (held) => attemptPut(object, bytes, held),
+          (held) => attemptPut(object, bytes, held, signal),
+          signal,
         ),
       )
       desk.used(object.id)
       deps.onStored?.({ ...object, bytes: bytes.length })
     },
 
-    async get(key, range) {
+    async get(key, range, own) {
+      const signal = whicheverEnds(own)
       const object = granted(key)
       if (range !== undefined && range.length === 0) return Buffer.alloc(0)
       const take = async (): Promise<HeldGrant> => {
         const kept = reading.get(key)
         if (kept !== undefined && clock.monotonic() < kept.freshUntil) return kept
-        const held = await grantFor({ method: 'GET', ...object })
+        const held = await grantFor({ method: 'GET', ...object }, signal)
         reading.delete(key)
         reading.set(key, held)
         const oldest = reading.keys().next().value
@@ -253,7 +277,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       const drop = (): void => {
         reading.delete(key)
       }
-      return downloads(() => persist(take, drop, (held) => attemptGet(range, held)))
+      return downloads(() => persist(take, drop, (held) => attemptGet(range, held, signal), signal))
     },
   }
 }

@@ -185,6 +185,19 @@ describe.skipIf(stock.missing)('the mover in trouble', () => {
     await scene.restic.check()
   })
 
+  it('ends soon when the only job is cancelled although the store is dead, and takes its lock back', async () => {
+    freshFile()
+    scene.plane.onRequest = () => true // never answers
+    const driving = startMover(scene.host, scene.plane, [backupOf('v', source, { parent })])
+    scene.plane.onAsk = (name) => {
+      if (name === 'grants') setTimeout(() => driving.cancel(...driving.jobs), 500)
+    }
+    const ran = await driving.ended
+    expect(ran.done).toMatchObject([{ outcome: 'cancelled', reason: 'cancelled-by-person' }])
+    expect(ran.milliseconds).toBeLessThan(20_000)
+    expect(readdirSync(join(scene.plane.directory, 'locks'))).toEqual([])
+  })
+
   it('starts no upload while the lease is away, and goes on when it is back', async () => {
     freshFile()
     const driving = startMover(scene.host, scene.plane, [backupOf('v', source, { parent })])
