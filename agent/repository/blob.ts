@@ -3,6 +3,7 @@ import { open, type SealingKey, seal, sealOverhead } from './cipher.ts'
 import { compress, decompress } from './compression.ts'
 import { damaged, RepositoryError } from './errors.ts'
 import { type Id, idOf, type Random } from './id.ts'
+import { release } from './release.ts'
 
 /** `data`: a chunk of a file. `tree`: a directory's listing. */
 export type BlobType = 'data' | 'tree'
@@ -54,8 +55,9 @@ export function sealBlob(options: {
   const shrunk = packed !== undefined && packed.length < plain.length
   const uncompressedLength = shrunk ? plain.length : 0
   const sealed = seal(key, shrunk ? packed : plain, random)
+  if (packed !== undefined) release(packed)
   try {
-    openBlob({ key, id, sealed, uncompressedLength })
+    release(openBlob({ key, id, sealed, uncompressedLength }))
   } catch (cause) {
     throw new RepositoryError('self-check-failed', `blob ${id} did not open again`, { cause })
   }
@@ -75,7 +77,9 @@ export function openBlob(blob: {
   }
   let plain = open(key, sealed)
   if (uncompressedLength > 0) {
-    plain = decompress(plain, uncompressedLength)
+    const packed = plain
+    plain = decompress(packed, uncompressedLength)
+    release(packed)
     if (plain.length !== uncompressedLength) {
       throw damaged(`blob ${id} has ${plain.length} bytes, not ${uncompressedLength} as listed`)
     }

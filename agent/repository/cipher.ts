@@ -3,6 +3,7 @@ import { createCipheriv, createDecipheriv, timingSafeEqual } from 'node:crypto'
 import { damaged, RepositoryError } from './errors.ts'
 import type { Random } from './id.ts'
 import { oneTimeAuth } from './poly1305.ts'
+import { release } from './release.ts'
 
 /** The three secrets behind one sealing domain: a password's own key, or a repository's master key. */
 export interface SealingKey {
@@ -48,7 +49,9 @@ export function sealWithIv(key: SealingKey, plaintext: Uint8Array, iv: Uint8Arra
   out.set(iv, 0)
   if (plaintext.length > 0) {
     const cipher = createCipheriv('aes-256-ctr', key.encrypt, iv)
-    out.set(cipher.update(plaintext), ivBytes)
+    const ciphertext = cipher.update(plaintext)
+    out.set(ciphertext, ivBytes)
+    release(ciphertext)
   }
   const end = ivBytes + plaintext.length
   writeMac(key, iv, out.subarray(ivBytes, end), out.subarray(end))

@@ -5,6 +5,7 @@ import { type SealingKey, seal } from './cipher.ts'
 import { RepositoryError } from './errors.ts'
 import { type Id, idOf, type Random } from './id.ts'
 import { encodeHeader, entryLength, headerLimit, lengthField, readHeader } from './pack-header.ts'
+import { release } from './release.ts'
 
 /** A pack is closed once it has this many bytes: restic's default. */
 export const packTarget = 16 * 1024 * 1024
@@ -56,7 +57,10 @@ export class OpenPack {
     for (const blob of other.#blobs) this.add(blob)
   }
 
-  /** Close the pack: append its header, read that back, and name the whole by its hash. */
+  /**
+   * Close the pack: append its header, read that back, and name the whole by its hash. The blobs' own buffers are
+   * given up; the pack is of no use afterwards.
+   */
   finish(key: SealingKey, random: Random, withMd5: boolean): Pack {
     let offset = 0
     const blobs = this.#blobs.map(({ id, type, sealed, uncompressedLength }): PackedBlob => {
@@ -68,6 +72,8 @@ export class OpenPack {
     const length = Buffer.alloc(lengthField)
     length.writeUInt32LE(header.length)
     const bytes = Buffer.concat([...this.#blobs.map((blob) => blob.sealed), header, length])
+    for (const { sealed } of this.#blobs) release(sealed)
+    this.#blobs.length = 0
     assertSame(blobs, readHeader(key, bytes))
     const md5 = withMd5 ? hash('md5', bytes, 'hex') : undefined
     return { id: idOf(bytes), type: this.type, bytes, md5, blobs }
