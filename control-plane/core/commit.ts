@@ -14,6 +14,7 @@ import type { RunningJob } from '../ports/store/running-jobs.ts'
 import type { Asker, Attempts } from './attempts.ts'
 import type { CommitChecks } from './commit-checks.ts'
 import type { Basics } from './deps.ts'
+import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
 import type { Defer } from './log.ts'
 import { verifySignature } from './verify-signature.ts'
@@ -210,7 +211,7 @@ export function createCommits(deps: CommitDeps) {
     /** Takes up every claim that is not through. For a timer, about every ten seconds. */
     async sweep(): Promise<number> {
       const open = await commits.openIds(SWEEP)
-      for (const { job, attempt } of open) await checks.advance(job, attempt)
+      await eachInTurn(open, ({ job, attempt }) => checks.advance(job, attempt))
       return open.length
     },
   }

@@ -9,6 +9,7 @@ import type { HostsStore } from '../ports/store/hosts.ts'
 import type { RepositoriesStore, RepositoryState } from '../ports/store/repositories.ts'
 import type { End, RunningJob, RunningJobsStore } from '../ports/store/running-jobs.ts'
 import type { Basics } from './deps.ts'
+import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
 import { endTrace } from './job-end.ts'
 
@@ -220,9 +221,8 @@ export function createDispatch(deps: DispatchDeps) {
 
     /** Every host that is connected here and has something to do. For a timer, every few seconds. */
     async all(): Promise<void> {
-      for (const id of await batches.hostsWithWork(clock.now())) {
-        if (connections.connected(id)) await host(id)
-      }
+      const busy = await batches.hostsWithWork(clock.now())
+      await eachInTurn(busy.filter(connections.connected), host)
     },
 
     /** Tells the host at once that a person cancelled a running job; the lease answer says it too. */

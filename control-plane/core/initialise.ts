@@ -10,6 +10,7 @@ import type { HostsStore } from '../ports/store/hosts.ts'
 import type { RepositoriesStore, RepositoryState } from '../ports/store/repositories.ts'
 import type { Asker, Attempts } from './attempts.ts'
 import type { Basics } from './deps.ts'
+import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
 import { conflictTrace } from './store-view.ts'
 import type { OpenVault } from './vault-access.ts'
@@ -164,7 +165,7 @@ export function createInitialise(deps: InitialiseDeps) {
     /** Finishes what a restart interrupted. For a timer, about once a minute. */
     async sweep(): Promise<number> {
       const unfinished = await repositories.initialising()
-      for (const repository of unfinished) await finish(repository)
+      await eachInTurn(unfinished, finish)
       return unfinished.length
     },
   }

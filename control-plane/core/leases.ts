@@ -8,6 +8,7 @@ import type { Asker } from './attempts.ts'
 import { attemptOf } from './attempts.ts'
 import type { Basics } from './deps.ts'
 import { LEASE } from './dispatch.ts'
+import { eachInTurn } from './each-in-turn.ts'
 import { endWaiting } from './end-waiting.ts'
 import { newEvent } from './event.ts'
 import { endTrace, outcomeOf } from './job-end.ts'
@@ -93,7 +94,7 @@ export function createLeases(deps: LeasesDeps) {
       if (clock.monotonic() - startedAt < GRACE) return 0
       const now = clock.now()
       const lapsed = await jobs.lapsed(now, SWEEP)
-      for (const job of lapsed) await giveUp(job, now)
+      await eachInTurn(lapsed, (job) => giveUp(job, now))
       return lapsed.length
     },
   }

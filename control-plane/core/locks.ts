@@ -11,11 +11,11 @@ import {
 } from '../../shared/protocol/calls.ts'
 import { repositoryPrefix, smallKey } from '../../shared/vault/layout.ts'
 import type { Objects } from '../ports/objects.ts'
-import type { BatchesStore } from '../ports/store/batches.ts'
 import type { Lock, LocksStore } from '../ports/store/locks.ts'
 import type { RepositoriesStore } from '../ports/store/repositories.ts'
 import type { Asker, Attempts } from './attempts.ts'
 import type { Basics } from './deps.ts'
+import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
 import { inParallel, STORE_WIDTH } from './in-parallel.ts'
 import type { OpenVault } from './vault-access.ts'
@@ -30,13 +30,12 @@ const ABANDONED_AFTER: Duration = 30 * MINUTE
 export interface LocksDeps extends Basics {
   readonly attempts: Attempts
   readonly locks: LocksStore
-  readonly batches: Pick<BatchesStore, 'find'>
   readonly repositories: Pick<RepositoriesStore, 'find'>
   readonly openVault: OpenVault
 }
 
 export function createLocks(deps: LocksDeps) {
-  const { attempts, locks, batches, repositories, openVault, clock } = deps
+  const { attempts, locks, repositories, openVault, clock } = deps
 
   const event = (action: string, lock: Omit<Lock, 'host'>, actor: string, host: string) =>
     newEvent(deps, {
@@ -129,11 +128,11 @@ export function createLocks(deps: LocksDeps) {
     /** Removes locks of movers whose lease lapsed half an hour ago. For a timer, every few minutes. */
     async sweep(): Promise<number> {
       const abandoned = await locks.abandoned(clock.now() - ABANDONED_AFTER)
-      for (const lock of abandoned) {
+      await eachInTurn(abandoned, async (lock) => {
         const repository = await repositories.find(lock.repository)
-        if (repository === undefined || (await batches.find(lock.batch)) === undefined) continue
+        if (repository === undefined) return
         await drop((await openVault(repository.vault)).objects, lock, 'system')
-      }
+      })
       return abandoned.length
     },
   }

@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import { issueToken } from '../../shared/access/token.ts'
 import { type Receipt, receiptBytes } from '../../shared/backup/receipt.ts'
 import { parseSource } from '../../shared/backup/source.ts'
+import { DAY } from '../../shared/clock.ts'
 import { newId } from '../../shared/ids.ts'
 import { enrolText, type Grant } from '../../shared/protocol/calls.ts'
 import type { AssignedJob, FromControl, Run } from '../../shared/protocol/from-control.ts'
@@ -49,7 +50,7 @@ export async function post(url: string, path: string, body: unknown, bearer?: st
   return { status: answer.status, body: await answer.json() } as Answer
 }
 
-export async function newEnrolmentToken(door: Door, expiresAt = systemClock.now() + 600_000) {
+export async function newEnrolmentToken(door: Door, expiresAt = systemClock.now() + 365 * DAY) {
   const issued = await issueToken('enroll', systemRandom)
   await offerEnrolment(door.database, { id: issued.id, hash: issued.hash, expiresAt })
   return issued

@@ -19,6 +19,8 @@ export interface StrictObjects extends Objects {
   download(url: string): Uint8Array | undefined
   /** The next call of that operation fails, before or after it happened. */
   failNext(operation: 'put' | 'head' | 'list' | 'get' | 'remove', fault: Fault): void
+  /** Forgets faults that were asked for and did not come. */
+  calm(): void
   /** While set, everything fails. */
   away: boolean
 }
@@ -54,6 +56,7 @@ export function createStrictObjects(clock: Clock): StrictObjects {
     failNext: (operation, fault) => {
       faults.set(operation, [...(faults.get(operation) ?? []), fault])
     },
+    calm: () => faults.clear(),
     signPut: ({ key, bytes, sha256, seconds }) =>
       asked('signPut', () => {
         if (bytes < 33 || !key.endsWith(sha256)) violations.push(`signed PUT of ${bytes} to ${key}`)
