@@ -14,6 +14,9 @@ const NICENESS = '10'
 /** Best effort, last of its eight levels. */
 const IO_ARGUMENTS = ['-c', '2', '-n', '7']
 
+/** MiB of V8's nursery: what a mover holds are buffers outside the heap, so a small one saves about 12 MB. */
+const NODE_ARGUMENTS = ['--max-semi-space-size=4']
+
 /** What a mover may see of the environment: nothing in it is a secret. */
 const PASSED_ON = ['PATH', 'HOME', 'TZ', 'LANG', 'NODE_COMPILE_CACHE']
 
@@ -39,7 +42,7 @@ function commandLine(file: string): [command: string, arguments_: string[]] {
   const words: string[] = []
   if (existsSync('/usr/bin/ionice')) words.push('/usr/bin/ionice', ...IO_ARGUMENTS)
   if (existsSync('/usr/bin/nice')) words.push('/usr/bin/nice', '-n', NICENESS)
-  words.push(process.execPath, file)
+  words.push(process.execPath, ...NODE_ARGUMENTS, file)
   return [words[0]!, words.slice(1)]
 }
 
