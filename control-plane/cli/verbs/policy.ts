@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
+import * as z from 'zod'
 import { HoldfastError } from '../../../shared/errors.ts'
+import { policyDocument } from '../../../shared/policy/document.ts'
 import { answerOf, done } from '../api.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../output.ts'
@@ -37,6 +39,13 @@ export function addPolicy(program: Command, context: () => Context): void {
             `${applied.name} covers nothing yet; \`holdfast sources\` lists what there is`,
           )
       }
+    })
+  policy
+    .command('schema')
+    .description('Print the JSON Schema of policy documents, for editors')
+    .action(() => {
+      const schema = z.toJSONSchema(policyDocument, { io: 'input' })
+      context().output.one(schema, JSON.stringify(schema, null, 2))
     })
   policy
     .command('list')
