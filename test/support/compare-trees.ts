@@ -166,7 +166,12 @@ class Comparer implements Comparison {
     this.#compare(path, 'mtime', a.stat.mtimeNs, b.stat.mtimeNs)
     const [was, is] = [xattrsOf(a), xattrsOf(b)]
     for (const name of new Set([...was.keys(), ...is.keys()])) {
-      this.#compare(`${path} [${name}]`, 'xattrs', was.get(name) ?? 'none', is.get(name) ?? 'none')
+      this.#compare(
+        `${path || '.'} [${name}]`,
+        'xattrs',
+        was.get(name) ?? 'none',
+        is.get(name) ?? 'none',
+      )
     }
   }
 
