@@ -32,7 +32,7 @@ export async function change(database: Database, trace: Trace, wanted: Change): 
   const statements: InStatement[] = [
     { sql: wanted.guard.sql, args: [...wanted.guard.args] },
     insertEvent(first, 'changes() = 1'),
-    ...rest.map((event) => insertEvent(event, gate)),
+    ...(rest.length === 0 ? [] : [insertEvents(rest, gate)]),
     ...(wanted.then ?? []).map((statement) => {
       if (!statement.sql.includes('GATE'))
         throw new TypeError(`statement without GATE: ${statement.sql}`)
@@ -61,6 +61,29 @@ function insertMessage(message: OutgoingMessage, condition: string): InStatement
   return {
     sql: `INSERT INTO queue (id, topic, body, visible_at, created_at) SELECT ?, ?, ?, ?, ? WHERE ${condition}`,
     args: [message.id, message.topic, message.body, message.visibleAt, message.createdAt],
+  }
+}
+
+/** Many events as one statement: a scheduled run of a large fleet brings thousands. */
+function insertEvents(events: readonly AuditEvent[], condition: string): InStatement {
+  const rows = events.map((event) => [
+    event.id,
+    Date.parse(event.at),
+    event.actor,
+    event.action,
+    event.target,
+    event.outcome,
+    event.host ?? null,
+    event.job ?? null,
+    eventText(event),
+  ])
+  const columns = rows[0]!.map((_, column) => `value ->> ${column}`).join(', ')
+  return {
+    // `key` is the position in the list, from 0; MAX is read once, before the first row goes in.
+    sql: `INSERT INTO audit (seq, id, at, actor, action, target, outcome, host, job, entry)
+          SELECT (SELECT COALESCE(MAX(seq), -1) + 1 FROM audit) + key, ${columns}
+          FROM json_each(?) WHERE ${condition} ORDER BY key`,
+    args: [JSON.stringify(rows)],
   }
 }
 

@@ -42,8 +42,8 @@ export function createJobRequestsStore(database: Database): JobRequestsStore {
     add([first, ...rest], trace) {
       return unlessTaken(
         change(database, trace, {
-          guard: insertQueued(first, '1 = 1'),
-          then: rest.map((job) => insertQueued(job, 'GATE')),
+          guard: insertQueued([first], '1 = 1'),
+          then: rest.length === 0 ? [] : [insertQueued(rest, 'GATE')],
         }),
       )
     },

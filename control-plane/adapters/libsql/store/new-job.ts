@@ -3,7 +3,7 @@ import type { FinishedJob, NewJob } from '../../../ports/store/job-requests.ts'
 import type { Statement } from '../change.ts'
 
 const COLUMNS = `id, kind, host, repository, source, policy, policy_name, slot_at, parameters_json,
-  requested_by, created_at, state`
+  requested_by, created_at`
 
 function values(job: NewJob): (string | number | null)[] {
   return [
@@ -21,22 +21,42 @@ function values(job: NewJob): (string | number | null)[] {
   ]
 }
 
-/** A waiting job. `condition` goes into the WHERE. */
-export function insertQueued(job: NewJob, condition: string): Statement {
+/** The members of each row of a JSON list, in order. */
+function members(count: number): string {
+  return Array.from({ length: count }, (_, column) => `value ->> ${column}`).join(', ')
+}
+
+/**
+ * Waiting jobs, as one statement however many there are. None for hosts that were removed. `condition`
+ * goes into the WHERE.
+ */
+export function insertQueued(jobs: readonly NewJob[], condition: string): Statement {
+  const rows = jobs.map(values)
   return {
-    sql: `INSERT INTO jobs (${COLUMNS})
-          SELECT ?, ?, hosts.id, ?, ?, ?, ?, ?, ?, ?, ?, 'queued' FROM hosts
-          WHERE hosts.id = ? AND hosts.removed_at IS NULL AND ${condition}`,
-    args: [...values(job).filter((_, column) => column !== 2), job.host],
+    sql: `INSERT INTO jobs (${COLUMNS}, state)
+          SELECT ${members(11)}, 'queued' FROM json_each(?)
+          WHERE EXISTS (SELECT 1 FROM hosts WHERE hosts.id = value ->> 2 AND hosts.removed_at IS NULL)
+          AND ${condition} ORDER BY key`,
+    args: [JSON.stringify(rows)],
   }
 }
 
-/** A job that is over before it began. */
-export function insertFinished(job: NewJob & FinishedJob, condition: string): Statement {
+/** Jobs that are over before they began. */
+export function insertFinished(
+  jobs: readonly (NewJob & FinishedJob)[],
+  condition: string,
+): Statement {
+  const rows = jobs.map((job) => [
+    ...values(job),
+    job.outcome,
+    job.reason,
+    job.message,
+    job.finishedAt,
+  ])
   return {
-    sql: `INSERT INTO jobs (${COLUMNS}, outcome, reason, message, finished_at)
-          SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'finished', ?, ?, ?, ? WHERE ${condition}`,
-    args: [...values(job), job.outcome, job.reason, job.message, job.finishedAt],
+    sql: `INSERT INTO jobs (${COLUMNS}, outcome, reason, message, finished_at, state)
+          SELECT ${members(15)}, 'finished' FROM json_each(?) WHERE ${condition} ORDER BY key`,
+    args: [JSON.stringify(rows)],
   }
 }
 

@@ -109,8 +109,8 @@ export function createPoliciesStore(database: Database): PoliciesStore {
           },
           then: [
             ...step.expired.map((job) => finishQueued(job, 'GATE')),
-            ...step.missed.map((job) => insertFinished(job, 'GATE')),
-            ...step.queued.map((job) => insertQueued(job, 'GATE')),
+            insertFinished(step.missed, 'GATE'),
+            insertQueued(step.queued, 'GATE'),
           ],
         }),
       )
