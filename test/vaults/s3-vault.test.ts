@@ -198,6 +198,29 @@ describe.skipIf(rgw.missing)('an S3 vault on Ceph', () => {
     await objects.signGet({ key: grant.key, seconds: 60 })
   })
 
+  it('leaves if-none-match out where the store rejects it', async () => {
+    const { vaults } = world
+    world.knobs.send = async (request: ExactRequest) => {
+      const guarded = request.headers.some(([name]) => name === 'if-none-match')
+      if (!guarded) return sendExactly(request)
+      return { status: 501, headers: {}, body: new Uint8Array(0) }
+    }
+    const vault = await vaults.add(wanted(), admin)
+    expect(vault.capabilities).toMatchObject({ ifNoneMatch: 'rejected', enforcesSha256: true })
+    const { headers } = await (await vaults.open('s3')).objects.signPut({
+      key: packKey(randomUUID(), 'ab'.repeat(32)),
+      bytes: 100,
+      sha256: 'ab'.repeat(32),
+      md5: '0'.repeat(32),
+      seconds: 60,
+    })
+    expect(Object.keys(headers).sort()).toEqual([
+      'content-length',
+      'x-amz-acl',
+      'x-amz-content-sha256',
+    ])
+  })
+
   it('signs the MD5 too where the SHA-256 is not enforced', async () => {
     const { vaults } = world
     // A store that takes whatever bytes come under a signed SHA-256.
