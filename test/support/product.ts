@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { machineEnvironment, projectRoot } from '../rig/machine.ts'
+import { machineEnvironment } from '../rig/machine.ts'
+import { commandFile, createCommand, type HoldfastCommand } from './command.ts'
 
 export interface ProductOptions {
   /** Directory for everything; made if absent. */
@@ -17,29 +18,16 @@ export interface ProductOptions {
   readonly environment?: Readonly<Record<string, string>>
 }
 
-/** What one command printed, one object per line, and how it ended. */
-export interface Ran {
-  readonly exitCode: number
-  readonly json: readonly Record<string, unknown>[]
-  readonly stderr: string
-}
-
-export interface Product {
+export interface Product extends HoldfastCommand {
   readonly url: string
   readonly token: string
   readonly recoveryKit: string
   readonly up: ChildProcess
   /** What control plane and agent logged so far. */
   log(): string
-  /** Runs `holdfast --json <words>`. */
-  attempt(...words: string[]): Promise<Ran>
-  /** The same, rejecting unless it ended with 0. The last object it printed. */
-  run(...words: string[]): Promise<Record<string, unknown>>
   /** Ends both and waits until they are gone. */
   stop(): Promise<void>
 }
-
-const command = join(projectRoot, 'control-plane/cli/main.ts')
 
 /** Characters of log that are kept for error messages. */
 const KEPT_LOG = 65_536
@@ -61,7 +49,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     '--name',
     options.name,
   ]
-  const up = spawn(process.execPath, [command, '--json', ...words], {
+  const up = spawn(process.execPath, [commandFile, '--json', ...words], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -78,42 +66,13 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   ])
   const said = JSON.parse(first) as { url: string; token?: string; recoveryKit?: string }
 
-  async function attempt(...args: string[]): Promise<Ran> {
-    const child = spawn(process.execPath, [command, '--json', ...args], {
-      env: environment,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text
-    })
-    const [code] = (await once(child, 'close')) as [number | null]
-    const json = stdout
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-    return { exitCode: code ?? 1, json, stderr }
-  }
   return {
     url: said.url,
     token: said.token ?? '',
     recoveryKit: said.recoveryKit ?? '',
     up,
     log: () => log,
-    attempt,
-    async run(...args) {
-      const ran = await attempt(...args)
-      const last = ran.json.at(-1)
-      if (ran.exitCode === 0 && last !== undefined) return last
-      const printed = last === undefined ? '' : `\n${JSON.stringify(last)}`
-      throw new Error(
-        `holdfast ${args.join(' ')} ended with ${ran.exitCode}: ${ran.stderr}${printed}\n--- log:\n${log.slice(-8_192)}`,
-      )
-    },
+    ...createCommand(environment, () => log),
     async stop() {
       if (up.exitCode !== null || up.signalCode !== null) return
       up.kill('SIGTERM')
