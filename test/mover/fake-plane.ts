@@ -3,12 +3,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { AskAnswer, AskName, AskRequest } from '../../agent/ipc/messages.ts'
 import { createDirectories, createDirectoryStore } from '../../agent/storage/directory.ts'
 import { StorageError } from '../../agent/storage/object-store.ts'
 import type { Receipt } from '../../shared/backup/receipt.ts'
+import type { Certificate } from '../rig/certificates.ts'
 
 /** A refusal as the supervisor would pass it on. */
 export class Refused extends Error {
@@ -31,6 +33,8 @@ interface Granted {
 export interface FakePlane {
   /** `restic -r` works on it. */
   readonly directory: string
+  /** Of the store. */
+  readonly port: number
   readonly epoch: { value: number }
   /** Accepted receipts in order. */
   readonly receipts: readonly Receipt[]
@@ -52,7 +56,15 @@ export interface FakePlane {
   close(): Promise<void>
 }
 
-export async function startFakePlane(directory: string): Promise<FakePlane> {
+export interface FakePlaneOptions {
+  /** Serve the store over TLS, under a name that its certificate bears. */
+  readonly tls?: { readonly certificate: Certificate; readonly name: string }
+}
+
+export async function startFakePlane(
+  directory: string,
+  { tls }: FakePlaneOptions = {},
+): Promise<FakePlane> {
   const options = { directory, temporaryName: () => randomBytes(8).toString('hex') }
   await createDirectories(options)
   const store = createDirectoryStore(options)
@@ -80,7 +92,7 @@ export async function startFakePlane(directory: string): Promise<FakePlane> {
     )
   }
 
-  const server = createServer((request, response) => {
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
     const url = new URL(request.url ?? '/', 'http://store')
     const granted = grants.get(url.searchParams.get('X-Amz-Signature') ?? '')
     const key = url.pathname.slice('/bucket/'.length)
@@ -93,7 +105,9 @@ export async function startFakePlane(directory: string): Promise<FakePlane> {
     }
     if (granted.method === 'GET') serve(request, response, granted)
     else receive(request, response, granted)
-  })
+  }
+  const server =
+    tls === undefined ? createServer(take) : createTlsServer({ ...tls.certificate }, take)
 
   function serve(request: IncomingMessage, response: ServerResponse, { key }: Granted): void {
     if (sizeOf(key) === undefined) {
@@ -231,10 +245,13 @@ export async function startFakePlane(directory: string): Promise<FakePlane> {
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { port } = server.address() as AddressInfo
+  const origin = () =>
+    tls === undefined ? `http://127.0.0.1:${port}` : `https://${tls.name}:${port}`
 
   const plane: FakePlane = {
     directory,
+    port,
     epoch,
     receipts,
     asked,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Decrypter } from 'age-encryption'
 import { createRestic, type Restic } from '../rig/restic.ts'
 import { type Host, makeHost, runMover } from './drive.ts'
-import { type FakePlane, startFakePlane } from './fake-plane.ts'
+import { type FakePlane, type FakePlaneOptions, startFakePlane } from './fake-plane.ts'
 
 export interface Scene {
   readonly folder: string
@@ -18,7 +18,7 @@ export interface Scene {
 }
 
 /** The repository is made by a real `init`. */
-export async function setScene(): Promise<Scene> {
+export async function setScene(options: FakePlaneOptions = {}): Promise<Scene> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-mover-'))
   const make = (name: string): string => {
     const path = join(folder, name)
@@ -26,7 +26,7 @@ export async function setScene(): Promise<Scene> {
     return path
   }
   const host = await makeHost(make('state'))
-  const plane = await startFakePlane(join(folder, 'repository'))
+  const plane = await startFakePlane(join(folder, 'repository'), options)
   const restic = createRestic({ repository: plane.directory, password: host.password })
   const ran = await runMover(host, plane, [{ parameters: { kind: 'init' } }])
   if (ran.done[0]?.outcome !== 'succeeded') throw new Error(`init: ${JSON.stringify(ran)}`)
