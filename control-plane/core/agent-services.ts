@@ -50,14 +50,14 @@ export interface AgentServicesDeps extends Basics {
   readonly openVault: OpenVault
   readonly connections: Connections
   readonly defer: Defer
-  /** Scheme, host and port of the public URL: what agents sign at each connect. */
-  readonly origin: string
+  /** Under which agents know us; its scheme, host and port are what they sign at each connect. */
+  readonly publicUrl: string
   /** Monotonic time at which this process began to serve. */
   readonly startedAt: number
 }
 
 export function createAgentServices(deps: AgentServicesDeps) {
-  const { stores, openVault, connections, defer, origin, startedAt, clock, random } = deps
+  const { stores, openVault, connections, defer, publicUrl, startedAt, clock, random } = deps
   const shared = { ...stores, openVault, clock, random }
   const attempts = createAttempts(shared)
   const checks = createCommitChecks(shared)
@@ -68,7 +68,7 @@ export function createAgentServices(deps: AgentServicesDeps) {
   const commits = createCommits({ ...shared, attempts, commits: stores.commits, checks, defer })
   return {
     enrolment: createEnrolment(shared),
-    sessions: createSessions({ ...shared, origin }),
+    sessions: createSessions({ ...shared, origin: new URL(publicUrl).origin }),
     dispatch,
     leases,
     grants: createGrants({ ...shared, attempts }),

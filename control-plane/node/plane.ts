@@ -76,7 +76,7 @@ export async function createPlane(config: Config, log: Log, version: string) {
     openVault: vaults.open,
     connections: lines,
     defer,
-    origin: publicUrl,
+    publicUrl,
     startedAt: clock.monotonic(),
   })
   const wake = async (host: string) =>

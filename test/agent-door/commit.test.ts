@@ -200,6 +200,23 @@ describe('a commit', () => {
     expect(snapshotObjects()).toEqual([])
   })
 
+  it('is refused when its attempt is given up while its claims are being checked', async () => {
+    const agent = await rig.readyAgent()
+    const started = await rig.started(agent)
+    const { receipt, snapshot } = await uploaded(agent, started)
+    const { head } = rig.objects
+    rig.objects.head = async (key) => {
+      rig.objects.head = head
+      await agent.finish(started.run, started.job, 'lost', 'mover-died')
+      return head(key)
+    }
+    const answer = await agent.commitThrough(started.run, receipt, snapshot)
+    expect(answer.body.state).toBe('refused')
+    expect(answer.body.code).toMatch(/^(fence-stale|lease-lapsed)$/)
+    expect(snapshotObjects()).toEqual([])
+    expect((await agent.frame('run')).jobs[0]?.attempt).toBe(2)
+  })
+
   it('cannot take the snapshot of another job', async () => {
     const agent = await rig.readyAgent()
     const first = await rig.started(agent)

@@ -77,7 +77,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     random,
     defer,
     connections: lines,
-    origin: ORIGIN,
+    publicUrl: `${ORIGIN}/`,
     startedAt: clock.monotonic() - (options.upFor ?? 0),
     openVault: async () => ({ objects, clockSkewMs: options.clockSkewMs ?? null }),
     stores: {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { createRunningJobsStore } from '../../control-plane/adapters/libsql/store/running-jobs.ts'
+import { newEvent } from '../../control-plane/core/event.ts'
 import { MINUTE } from '../../shared/clock.ts'
+import { systemRandom } from '../support/system-clock.ts'
 import { type Agent, queueJob, thingsOf, wantedOf } from './agent.ts'
 import { type StartedJob, useRig } from './rig.ts'
 
@@ -141,6 +144,36 @@ describe('a lease', () => {
     rig.clock.skip(12 * MINUTE)
     await expire()
     expect(await jobRow(run.jobs[0]!.id)).toMatchObject({ state: 'finished', outcome: 'cancelled' })
+  })
+})
+
+describe('an attempt that is about to be given up', () => {
+  it('goes on when its lease is renewed or a URL is signed at that very moment', async () => {
+    const agent = await rig.readyAgent()
+    const { job } = await rig.started(agent)
+    const store = createRunningJobsStore(rig.door.database)
+    const attempt = { job: job.id, attempt: job.attempt, fence: job.fence }
+    const event = (n: number) =>
+      newEvent(
+        { clock: rig.clock, random: systemRandom },
+        {
+          actor: 'system',
+          action: 'job.requeued',
+          target: `job:${n}`,
+          outcome: 'ok',
+          details: {},
+        },
+      )
+    const requeue = (now: number, n: number) =>
+      store.requeue(attempt, { at: now, notBefore: now }, { events: [event(n)] }, now)
+    const now = rig.clock.now()
+    const later = now + 11 * MINUTE
+    expect(await requeue(now, 1)).toBe(false) // the lease lives
+    await rig.door.database.write([`UPDATE batches SET urls_until = ${later + 1}`])
+    expect(await requeue(later, 2)).toBe(false) // a URL lives
+    await rig.door.database.write([`UPDATE batches SET urls_until = ${later}`])
+    expect(await requeue(later, 3)).toBe(true)
+    expect((await rig.actions()).filter((action) => action === 'job.requeued ok')).toHaveLength(1)
   })
 })
 
