@@ -10,7 +10,11 @@ import { BlobIndex } from '../../agent/repository/index.ts'
 import { idOfKey, objectKey, prefixOf } from '../../agent/repository/layout.ts'
 import { loadIndex } from '../../agent/repository/load-index.ts'
 import { createReader, type RepositoryReader } from '../../agent/repository/reader.ts'
-import { createRepository, type Repository } from '../../agent/repository/repository.ts'
+import {
+  createRepository,
+  openRepository,
+  type Repository,
+} from '../../agent/repository/repository.ts'
 import { encodeSnapshot } from '../../agent/repository/snapshot.ts'
 import { fromMilliseconds } from '../../agent/repository/time.ts'
 import { sealUnpacked } from '../../agent/repository/unpacked.ts'
@@ -41,7 +45,7 @@ export async function makeLocalRepository(
   directory: string,
   password = 'a password for tests',
 ): Promise<LocalRepository> {
-  const options = { directory, temporaryName: () => randomBytes(8).toString('hex') }
+  const options = storeOptions(directory)
   await createDirectories(options)
   const store = createDirectoryStore(options)
   const repository = await createRepository({
@@ -52,6 +56,31 @@ export async function makeLocalRepository(
     hostname: 'test',
     username: 'root',
   })
+  return withEngine(directory, password, store, repository)
+}
+
+/** Open the repository in `directory` and learn what is in it. */
+export async function openLocalRepository(
+  directory: string,
+  password: string,
+): Promise<LocalRepository> {
+  const store = createDirectoryStore(storeOptions(directory))
+  const repository = await openRepository({ store, password })
+  const local = withEngine(directory, password, store, repository)
+  await local.refresh()
+  return local
+}
+
+function storeOptions(directory: string) {
+  return { directory, temporaryName: () => randomBytes(8).toString('hex') }
+}
+
+function withEngine(
+  directory: string,
+  password: string,
+  store: ObjectStore,
+  repository: Repository,
+): LocalRepository {
   const index = new BlobIndex()
   const reader = createReader({ store, repository, index })
 
