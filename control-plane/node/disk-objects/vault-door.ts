@@ -9,6 +9,8 @@ import { DISK_FULL, DISK_FULL_HINT, isDiskFull, type VaultFolder } from './vault
 
 /** Silence on an upload or download after which the connection is given up, in ms. */
 const SILENCE_TIMEOUT = 60_000
+/** Bytes per read of a download: few trips through the thread pool, little memory. */
+const READ_BYTES = 524_288
 
 /** Headers that would change what a request means; none of them is ever signed, so none is taken. */
 const REFUSED_HEADERS =
@@ -143,7 +145,12 @@ async function giveObject(
       return
     }
     response.setTimeout(SILENCE_TIMEOUT, () => response.destroy())
-    const bytes = file.createReadStream({ start: from, end: to - 1, autoClose: false })
+    const bytes = file.createReadStream({
+      start: from,
+      end: to - 1,
+      autoClose: false,
+      highWaterMark: READ_BYTES,
+    })
     await pipeline(bytes, response)
   } catch (error) {
     // Headers are out: a cut connection is the only way left to say that it went wrong.

@@ -24,6 +24,8 @@ const FOLDER_MODE = 0o2770
 const GROUP = 'holdfast'
 /** Unfinished uploads, beside the repositories and on the same file system. */
 const INCOMING = '.incoming'
+/** Bytes per write: a socket's chunks are small, and each write is a trip through the thread pool. */
+const WRITE_BYTES = 1_048_576
 
 export interface Expected {
   readonly bytes: number
@@ -147,12 +149,20 @@ export async function openVaultFolder(root: string, reserveBytes: number): Promi
         file = await open(temporary, 'wx', 0o600)
         const hash = createHash('sha256')
         let bytes = 0
+        let gathered: Uint8Array[] = []
+        let gatheredBytes = 0
         for await (const chunk of body) {
           bytes += chunk.length
           if (expected !== undefined && bytes > expected.bytes) break
           hash.update(chunk)
-          await writeFully(file, chunk)
+          gathered.push(chunk)
+          gatheredBytes += chunk.length
+          if (gatheredBytes < WRITE_BYTES) continue
+          await writeFully(file, Buffer.concat(gathered))
+          gathered = []
+          gatheredBytes = 0
         }
+        await writeFully(file, Buffer.concat(gathered))
         if (expected !== undefined) {
           if (bytes !== expected.bytes) {
             return { other: `${bytes} bytes arrived where ${expected.bytes} were signed` }
