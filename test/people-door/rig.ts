@@ -138,7 +138,7 @@ export async function openRig(options: { start?: number } = {}) {
       { address: wanted.address ?? '192.0.2.1' },
     )
     const text = await response.text()
-    const isJson = /json$/.test(response.headers.get('content-type') ?? '')
+    const isJson = /\/(?:problem\+)?json/.test(response.headers.get('content-type') ?? '')
     const { status, headers } = response
     return { status, headers, text, body: isJson ? JSON.parse(text) : undefined }
   }
