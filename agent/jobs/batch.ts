@@ -8,6 +8,7 @@ import type { AssignedJob, Run } from '../../shared/protocol/from-control.ts'
 import type { FromMover, Start } from '../ipc/messages.ts'
 import { type LogFields, logFields } from '../log/log.ts'
 import { describeError } from '../log/scrub.ts'
+import { isDiskFull } from '../state/reserve.ts'
 import { JobRefusal } from './job-refusal.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
 import { type MoverEnd, type MoverProcess, startMover } from './mover-process.ts'
@@ -350,22 +351,30 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
       await prepareAll()
       await move()
     } catch (error) {
-      if (abandoned) return
-      const refusal = error instanceof JobRefusal ? error : undefined
-      if (refusal === undefined && open.size > 0) {
-        log.error('a batch could not be carried out', { batch, error: describeError(error) })
-      }
-      const message =
-        refusal?.message ?? 'the mover could not be started; the log of the agent says why'
-      const reason = refusal?.reason ?? 'internal-error'
-      for (const job of [...open.values()]) await end(job, { outcome: 'failed', reason, message })
+      if (!abandoned) await endAll(error)
     } finally {
       stop.abort(new Error('the batch is over'))
       give()
+      for (const job of [...ready.keys()]) await settle(job)
+      rmSync(join(deps.paths.work, batch), { recursive: true, force: true })
     }
-    for (const job of [...ready.keys()]) await settle(job)
-    rmSync(join(deps.paths.work, batch), { recursive: true, force: true })
     if (!abandoned) journal.close(batch)
+  }
+
+  /** Nothing could be moved at all. */
+  async function endAll(error: unknown): Promise<void> {
+    if (open.size === 0) return
+    let reason: Reason = 'internal-error'
+    let message = 'the mover could not be started; the log of the agent says why'
+    if (error instanceof JobRefusal) ({ reason, message } = error)
+    else {
+      log.error('a batch could not be carried out', { batch, error: describeError(error) })
+      if (isDiskFull(error)) {
+        reason = 'disk-full'
+        message = 'the disk of the state directory is full'
+      }
+    }
+    for (const job of [...open.values()]) await end(job, { outcome: 'failed', reason, message })
   }
 
   const leasing = keeper.run(stop.signal)

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -188,8 +189,10 @@ export function settleExchange(deps: Pick<PrepareDeps, 'journal' | 'clock'>, job
     journal.keep(old, clock.now() + keepHours * HOUR)
     // If we die here, settling again finds the same two folders and gives the same name.
     if (left !== undefined) renameSync(beside, old)
+    rmSync(`${beside}.journal`, { force: true })
   } else if (left !== undefined) {
     journal.keep(beside, clock.now() + UNFINISHED_HOURS * HOUR)
+    journal.keep(`${beside}.journal`, clock.now() + UNFINISHED_HOURS * HOUR)
   }
   journal.exchanged(job)
 }

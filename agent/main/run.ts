@@ -1,6 +1,6 @@
 // `holdfast-agent run`: the parts, put together.
 import { fileURLToPath } from 'node:url'
-import { MINUTE } from '../../shared/clock.ts'
+import { MINUTE, SECOND } from '../../shared/clock.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import { newId } from '../../shared/ids.ts'
 import type { AgentEvent } from '../../shared/protocol/calls.ts'
@@ -27,6 +27,7 @@ import { describeError } from '../log/scrub.ts'
 import { freeBytes, openStateDirectory } from '../state/directory.ts'
 import { createReserve } from '../state/reserve.ts'
 import { own } from '../state/sole-owner.ts'
+import { giveBackMemory } from './give-back-memory.ts'
 import { systemClock as clock, systemRandom as random } from './system-clock.ts'
 import { version } from './version.ts'
 
@@ -34,6 +35,9 @@ type NoticeCode = Extract<AgentEvent, { kind: 'notice' }>['code']
 
 /** The control plane counts a host as alive by this; three missed mean silent. */
 const ALIVE_EVERY = 5 * MINUTE
+
+/** By then everything is loaded and the first inventory is sent. */
+const SETTLED = 5 * SECOND
 
 /** Run until `signal` is aborted. Throws what a person must put right before it can run at all. */
 export async function run(
@@ -167,6 +171,7 @@ export async function run(
     }
   }
 
+  watcher.looked.then(() => clock.sleep(SETTLED, signal)).then(giveBackMemory, () => {}) // stopped before that: the end of the process gives it all back
   log.info('the agent runs', { host, boot, version, origin })
   await supervisor.recover()
   try {
