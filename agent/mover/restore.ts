@@ -43,7 +43,6 @@ export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<J
     const exchange = openExchange({
       data: exchangeWith,
       staging: target,
-      job: job.assigned.id,
       bytes: await bytesOf(job, reading),
     })
     if (exchange.finished) return finishedBefore(batch, job)
@@ -66,7 +65,6 @@ async function lockIfPossible(batch: Batch, job: JobOf<'restore'>): Promise<Held
   } catch (error) {
     job.signal.throwIfAborted()
     batch.log('warn', 'The repository could not be locked; restoring without a lock', {
-      job: job.assigned.id,
       error: error instanceof Error ? error.name : 'unknown',
     })
     return undefined

@@ -58,4 +58,49 @@ describe('the grant desk', () => {
     await new Promise((resolve) => setTimeout(resolve, 20))
     expect(second).toBe(true)
   })
+
+  it('grants the others when one wish of a question is refused, and never mixes methods', async () => {
+    const bad = 'b'.repeat(64)
+    const questions: string[][] = []
+    const desk = createGrantDesk(
+      {
+        async grants({ wanted }) {
+          questions.push(wanted.map(({ method, id }) => `${method} ${id[0]}`))
+          if (wanted.some(({ id }) => id === bad)) {
+            throw Object.assign(new Error('not a tree pack'), { retryable: false })
+          }
+          return wanted.map((w) => ({
+            method: w.method,
+            id: w.id,
+            url: 'u',
+            headers: {},
+            seconds: 900,
+          }))
+        },
+        stored: () => Promise.reject(new Error('unused')),
+      },
+      () => 0,
+    )
+    const get = (id: string) => desk.take({ method: 'GET', what: 'pack', id })
+    const md5 = '0'.repeat(32)
+    const [one, two, three, put] = await Promise.allSettled([
+      get('a'.repeat(64)),
+      get(bad),
+      get('c'.repeat(64)),
+      desk.take({ method: 'PUT', what: 'pack', id: 'd'.repeat(64), bytes: 100, md5 }),
+    ])
+    expect([one, two, three, put].map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ])
+    expect(questions.toSorted()).toEqual([
+      ['GET a'],
+      ['GET a', 'GET b', 'GET c'],
+      ['GET b'],
+      ['GET c'],
+      ['PUT d'],
+    ])
+  })
 })

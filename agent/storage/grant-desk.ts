@@ -37,6 +37,11 @@ export interface GrantDesk {
 /** Questions under way at a time: the second is prepared while the first travels. */
 const questionsAtOnce = 2
 
+/** Whether somebody decided against it, rather than could not be asked. */
+function isDecision(error: unknown): boolean {
+  return (error as { retryable?: unknown } | undefined)?.retryable === false
+}
+
 interface Wish {
   readonly wanted: WantedGrant
   resolve(held: HeldGrant): void
@@ -60,13 +65,17 @@ export function createGrantDesk(source: GrantSource, monotonic: () => number): G
     return { grants: open.size, bytes }
   }
 
-  /** The next wishes that fit within the limits, in their order. */
+  /**
+   * The next wishes that fit within the limits, in their order. Only wishes of one method: a question is granted
+   * or refused as a whole, and a refused look back must not stop an upload.
+   */
   function nextWishes(): Wish[] {
     const now = outstanding()
     const taken: Wish[] = []
     while (taken.length < MAX_GRANTS_PER_REQUEST) {
       const wish = wishes[0]
       if (wish === undefined) break
+      if (taken[0] !== undefined && taken[0].wanted.method !== wish.wanted.method) break
       if (wish.wanted.method === 'PUT') {
         const { id, bytes } = wish.wanted
         const known = open.has(id)
@@ -110,6 +119,11 @@ export function createGrantDesk(source: GrantSource, monotonic: () => number): G
       }
     } catch (error) {
       used = [...reported, ...used]
+      if (batch.length > 1 && isDecision(error)) {
+        // One of them was refused and all with it: by themselves the others may be granted.
+        for (const wish of batch) await ask([wish])
+        return
+      }
       for (const wish of batch) {
         if (wish.wanted.method === 'PUT') open.delete(wish.wanted.id)
         wish.reject(error)
