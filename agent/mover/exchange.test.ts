@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { abandonExchange, type ExchangeDisk, openExchange, realExchangeDisk } from './exchange.ts'
+import { type ExchangeDisk, openExchange, realExchangeDisk } from './exchange.ts'
 
 let dir: string
 let data: string
@@ -20,7 +20,6 @@ afterEach(() => rmSync(dir, { recursive: true }))
 const options = (disk?: ExchangeDisk) => ({
   data,
   staging,
-  job: 'j1',
   bytes: 1_000,
   ...(disk && { disk }),
 })
@@ -109,21 +108,6 @@ test('dying twice in a row is no worse than once', () => {
       writeFileSync(join(data, 'content'), 'old')
     }
   }
-})
-
-test('an exchange given up before it happened leaves the live tree and nothing else', () => {
-  openExchange(options())
-  build()
-  abandonExchange(options())
-  expect(shown()).toBe('old')
-  expect(readdirSync(dir)).toEqual(['_data'])
-})
-
-test('giving up after it happened does not remove the old tree', () => {
-  attempt(dyingDisk(4, 'after'))
-  abandonExchange(options())
-  expect(shown()).toBe('new')
-  expect(readFileSync(join(staging, 'content'), 'utf8')).toBe('old')
 })
 
 test('a disk without room for the whole snapshot is refused before anything is made', () => {

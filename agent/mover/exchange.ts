@@ -9,7 +9,6 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  rmSync,
   statfsSync,
   unlinkSync,
   writeFileSync,
@@ -24,10 +23,11 @@ import { SyscallError } from '../native/syscall-error.ts'
 export interface ExchangeOptions {
   /** The live directory, such as `/var/lib/docker/volumes/pgdata/_data`. */
   readonly data: string
-  /** Where the new tree is built: beside `data`, on the same file system. */
+  /**
+   * Where the new tree is built: beside `data`, on the same file system, under a name of this job alone. The journal
+   * is this name with `.journal` behind it.
+   */
   readonly staging: string
-  /** Names the journal. */
-  readonly job: string
   /** Bytes of content that the new tree will hold. */
   readonly bytes: number
   /** The operations that change the disk, so that tests can fail each of them. */
@@ -75,9 +75,9 @@ type JournalEntry = z.infer<typeof journalEntry>
  * file system lacks room for the new tree beside the old one.
  */
 export function openExchange(options: ExchangeOptions): Exchange {
-  const { data, staging, job, disk = systemDisk } = options
+  const { data, staging, disk = systemDisk } = options
   const old = `${staging}.old`
-  const journal = `${data}.holdfast-${job}.journal`
+  const journal = `${staging}.journal`
   if (dirname(data) !== dirname(staging) || data === staging) {
     throw new HoldfastError('invalid', 'the new tree must be built beside the one it replaces')
   }
@@ -112,16 +112,6 @@ export function openExchange(options: ExchangeOptions): Exchange {
   // If we die here there is a journal and perhaps no directory: the next attempt makes it.
   if (!existsSync(staging)) disk.makeDirectory(staging)
   return { staging, old, finished: false, commit }
-}
-
-/** Remove what an exchange that will not be finished has left; the live tree is not touched. */
-export function abandonExchange({ data, staging, job }: Omit<ExchangeOptions, 'bytes'>): void {
-  const journal = `${data}.holdfast-${job}.journal`
-  const left = readJournal(journal)
-  // After the exchange the directory beside holds the old tree, which is not ours to remove.
-  if (left?.step === 'exchanging' && inodeOf(data) === left.newInode) return
-  rmSync(staging, { recursive: true, force: true })
-  rmSync(journal, { force: true })
 }
 
 function inodeOf(path: string): string {
