@@ -275,13 +275,17 @@ class BackupRun {
     const refers = [...new Set([...done.foundPacks, ...stored])]
     const packs = this.#packs.slice(this.#claimedPacks)
     const indexes = this.#indexes.slice(this.#claimedIndexes)
+    let stale: Refusal | undefined
     for (let round = 1; ; round++) {
       try {
         await commit(batch, done, snapshot, { epoch: this.#epoch, packs, indexes, refers })
         break
       } catch (error) {
-        const stale = error instanceof Refusal && error.code === 'epoch-stale'
-        if (!stale || round === epochRounds) throw error
+        if (!(error instanceof Refusal)) throw error
+        // A plane that takes one claim per attempt refuses the second: what counts is why the first one failed.
+        if (stale !== undefined && error.code === 'already-exists') throw stale
+        if (error.code !== 'epoch-stale' || round === epochRounds) throw error
+        stale = error
         await this.#catchUp(done)
       }
     }
