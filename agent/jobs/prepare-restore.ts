@@ -164,8 +164,12 @@ async function intoLiveVolume(
     stillThere: () => true,
     release: async () => {},
     async settle() {
-      settleExchange(deps, job)
-      await restart()
+      try {
+        settleExchange(deps, job)
+      } finally {
+        // Whatever became of the old tree: what was stopped runs again, on a tree that is whole.
+        await restart()
+      }
     },
   }
 }

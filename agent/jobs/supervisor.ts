@@ -1,5 +1,6 @@
 // Takes batches from the control plane, has them carried out, and clears up after a crash.
 import { rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { type Duration, MINUTE, SECOND } from '../../shared/clock.ts'
 import type { Run } from '../../shared/protocol/from-control.ts'
 import type { Engine } from '../docker/engine.ts'
@@ -45,12 +46,29 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
     while (isAlive(mover) && clock.monotonic() < ends) await clock.sleep(SECOND / 20)
   }
 
-  function tidy(): void {
+  /** Old trees whose time is over. One that cannot be removed is tried again next time. */
+  async function tidy(): Promise<void> {
     const now = clock.now()
     for (const { path, until } of journal.kept) {
       if (until > now) continue
-      rmSync(path, { recursive: true, force: true })
-      journal.removed(path)
+      try {
+        // Millions of files may lie in it, and leases must be kept meanwhile.
+        await rm(path, { recursive: true, force: true })
+        journal.removed(path)
+      } catch (error) {
+        log.error('an old tree could not be removed', { error: describeError(error) })
+      }
+    }
+  }
+
+  /** One exchange that cannot be settled now keeps no agent from starting; the next start tries again. */
+  function settleExchanges(): void {
+    for (const { job } of journal.exchanges) {
+      try {
+        settleExchange(deps, job)
+      } catch (error) {
+        log.error('an exchange could not be settled', { job, error: describeError(error) })
+      }
     }
   }
 
@@ -65,7 +83,6 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
         if (batch.closed) continue
         await endSurvivor(batch)
         for (const { job, attempt, fence } of batch.jobs) {
-          settleExchange(deps, job)
           if (batch.reports.some((report) => report.request.job === job)) continue
           journal.finish(batch.batch, {
             job,
@@ -77,6 +94,8 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
         }
         journal.close(batch.batch)
       }
+      // Of closed batches too: what a settled job could not undo is left to this moment.
+      settleExchanges()
       rmSync(deps.paths.work, { recursive: true, force: true })
       reports.nudge()
     },
@@ -126,7 +145,7 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
 
     async run(signal) {
       while (!signal.aborted) {
-        tidy()
+        await tidy()
         const engine = deps.engine()
         if (engine !== undefined && journal.stopped.length > 0) {
           await startIdle(engine).catch((error) =>
