@@ -77,7 +77,8 @@ export function openHatch(ends: HatchEnds, events: HatchEvents): OpenHatch {
   let begun = false
 
   async function send(message: FromMover): Promise<void> {
-    if (gone !== undefined) throw gone
+    // Who broke the protocol still gets to hear that it did.
+    if (gone !== undefined && (gone instanceof OrphanedError || message.type !== 'log')) throw gone
     const checked = fromMover.safeParse(message)
     if (!checked.success)
       throw new HatchError(`own ${message.type}: ${rules(checked.error.issues)}`)
