@@ -43,7 +43,7 @@ export function createScheduler(
   async function advance(policy: Policy, sources: readonly FleetSource[], now: Instant) {
     const schedule = policy.document.schedule
     if (schedule === undefined || policy.nextAt === null) return undefined
-    const { slots, newest, skipped, next } = passedSlots(schedule, policy.nextAt, now)
+    const { slots, newest, unlisted, next } = passedSlots(schedule, policy.nextAt, now)
     const covered = sources.filter((source) => selects(policy.document.select, source))
     const pending = new Map(
       (await deps.policies.pending(policy.id)).map((job) => [placeOf(job), job]),
@@ -83,7 +83,7 @@ export function createScheduler(
           slot: formatInstant(newest),
           queued: queued.length,
           missed: misses.length,
-          unrecorded: skipped,
+          unlisted,
           next: next === null ? null : formatInstant(next),
         },
       }),
@@ -95,7 +95,7 @@ export function createScheduler(
         }),
       ),
     ]
-    const messages = alertsOf(policy, misses, covered, skipped)
+    const messages = alertsOf(policy, misses, covered, unlisted)
     const done = await deps.policies.advance(
       {
         policy: policy.id,
@@ -166,7 +166,7 @@ export function createScheduler(
       slotAt: Instant | null
     })[],
     covered: readonly FleetSource[],
-    skipped: number,
+    unlisted: boolean,
   ) {
     const names = new Map(covered.map((source) => [source.host, source.hostName]))
     const groups = Map.groupBy(misses, (job) => `${job.host} ${job.reason}`)
@@ -179,7 +179,7 @@ export function createScheduler(
       const to = formatInstant(Math.max(...slots))
       const runs = jobs.length === 1 ? 'A backup' : `${jobs.length} backups`
       const when = from === to ? `due at ${from}` : `due between ${from} and ${to}`
-      const more = skipped > 0 ? ` ${skipped} earlier slots are not listed one by one.` : ''
+      const more = unlisted ? ' Earlier slots of this outage are not listed one by one.' : ''
       return alertMessage(deps, 'job-missed', {
         hostname,
         message: `${runs} of ${sources.size === 1 ? first.source : `${sources.size} sources`} on ${hostname} by policy "${policy.name}", ${when}, did not happen: ${reasons[first.reason]}.${more}`,
@@ -228,28 +228,36 @@ export function createScheduler(
 }
 
 /**
- * The slots from `first` to `now`: the newest, the ones before it (the last hundred), how many more there
- * were, and the next slot after `now`.
+ * The slots from `first` (itself one) to `now`: the newest, up to a hundred before it, and the next one
+ * after `now`. `unlisted`: there were more before these, from `first` on.
  */
 export function passedSlots(
   schedule: Schedule,
   first: Instant,
   now: Instant,
-): { slots: Instant[]; newest: Instant; skipped: number; next: Instant | null } {
-  const slots: Instant[] = []
-  let skipped = 0
-  let newest = first
-  let next = nextFire(schedule, first)
-  while (next !== undefined && next <= now) {
-    slots.push(newest)
-    if (slots.length > MAX_RECORDED) {
-      slots.shift()
-      skipped++
-    }
-    newest = next
-    next = nextFire(schedule, newest)
+): { slots: Instant[]; newest: Instant; unlisted: boolean; next: Instant | null } {
+  // Looking back twice as far each time: a long outage of a busy schedule costs no more than a short one.
+  let begin = first
+  let found: Instant[] = []
+  for (let back = MINUTE; ; back *= 2) {
+    begin = Math.max(first, now - back)
+    found = slotsBetween(schedule, begin, now)
+    if (begin === first || found.length > MAX_RECORDED) break
   }
-  return { slots, newest, skipped, next: next ?? null }
+  const newest = found.at(-1) ?? first
+  const slots = found.slice(0, -1).slice(-MAX_RECORDED)
+  const unlisted = begin > first || found.length - 1 > slots.length
+  return { slots, newest, unlisted, next: nextFire(schedule, Math.max(now, newest)) ?? null }
+}
+
+function slotsBetween(schedule: Schedule, from: Instant, to: Instant): Instant[] {
+  const slots: Instant[] = []
+  let at = nextFire(schedule, from - 1)
+  while (at !== undefined && at <= to) {
+    slots.push(at)
+    at = nextFire(schedule, at)
+  }
+  return slots
 }
 
 function ending(slotAt: Instant, reason: Reason, now: Instant): Omit<FinishedJob, 'id'> {
