@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TLSSocket } from 'node:tls'
 
 export interface Wire {
   /** Pairs connected now. */
@@ -21,6 +22,12 @@ export interface Wire {
   hold(on: boolean): void
   /** Carries everything between the two until either ends; `early` goes to the server first. */
   join(client: Socket, server: Socket, early?: Buffer): void
+}
+
+/** Only a plain TCP socket can send a reset itself; one with TLS on it is just closed. */
+function reset(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 /** Both sockets must have been made with `allowHalfOpen`, or an answer after the client's end is lost. */
@@ -60,7 +67,7 @@ export function createWire(): Wire {
     bandwidth: Number.POSITIVE_INFINITY,
     cutAfter: undefined,
     cut() {
-      for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy()
+      for (const pair of pairs) for (const socket of pair) reset(socket)
     },
     hold(on) {
       release()
@@ -73,8 +80,8 @@ export function createWire(): Wire {
     join(client, server, early) {
       const pair = [client, server] as const
       pairs.add(pair)
-      const reset = () => {
-        for (const socket of pair) socket.resetAndDestroy()
+      const resetPair = () => {
+        for (const socket of pair) reset(socket)
       }
       // The loops below learn of every error too; without a listener it would end the process.
       for (const socket of pair) socket.on('error', () => {})
@@ -91,7 +98,7 @@ export function createWire(): Wire {
       Promise.all([carry(client, server, countSent), carry(server, client, countReceived)])
         .catch(async () => {
           await released
-          reset()
+          resetPair()
         })
         .finally(() => pairs.delete(pair))
     },
