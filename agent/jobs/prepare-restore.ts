@@ -151,7 +151,9 @@ async function intoLiveVolume(
   const beside = join(dirname(opened.path), `${basename(opened.path)}.holdfast-${job}`)
   const { ino } = statSync(opened.path, { bigint: true })
   // What an earlier attempt left is gone on with, so it is no longer waiting to be removed.
-  if (deps.journal.kept.some((entry) => entry.path === beside)) deps.journal.removed(beside)
+  for (const left of [beside, `${beside}.journal`]) {
+    if (deps.journal.kept.some(({ path }) => path === left)) deps.journal.removed(left)
+  }
   deps.journal.exchanging({
     job,
     beside,
