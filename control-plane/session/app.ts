@@ -1,5 +1,5 @@
 // The agents' door over HTTPS: one page of routes. Identity and attempt are asked for in every one.
-import { type Context, Hono } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import * as z from 'zod'
@@ -53,13 +53,15 @@ const GREETINGS = { burst: 600, perSecond: 10 }
 const ENROLMENTS = { burst: 30, perSecond: 0.5 }
 
 type Handler = (context: Context) => Promise<Response>
+/** Who asks, once the session token was looked at. */
+type DoorEnv = { Variables: { agent: AgentIdentity } }
 
 /** Routes below `/agent/v1`; the socket at `connect` belongs to the runtime. */
 export function createAgentDoor(deps: AgentDoorDeps) {
   const { agents, lines, clock, defer, log, remoteAddress } = deps
   const greetings = createRateLimit(clock, GREETINGS)
   const enrolments = createRateLimit(clock, ENROLMENTS)
-  const app = new Hono()
+  const app = new Hono<DoorEnv>()
 
   app.onError((error, c) => {
     if (!(error instanceof HoldfastError)) {
@@ -95,7 +97,11 @@ export function createAgentDoor(deps: AgentDoorDeps) {
     })
 
   const bearerOf = (c: Context) => /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-  const identify = (c: Context): Promise<AgentIdentity> => agents.sessions.authenticate(bearerOf(c))
+  /** Comes before the body is read: a stranger's megabytes never lie in our memory. */
+  const identify: MiddlewareHandler<DoorEnv> = async (c, next) => {
+    c.set('agent', await agents.sessions.authenticate(bearerOf(c)))
+    await next()
+  }
 
   function slowDown(taken: boolean): void {
     if (!taken) throw new HoldfastError('too-many', 'too many calls from this address; slow down')
@@ -126,12 +132,11 @@ export function createAgentDoor(deps: AgentDoorDeps) {
   )
 
   // Known by the session token.
-  app.post('/renew', limit(KIB), async (c) => {
-    const agent = await identify(c)
-    return c.json({ type: 'session', ...(await agents.sessions.renew(agent)) })
-  })
-  app.post('/poll', limit(4 * KIB), async (c) => {
-    const agent = await identify(c)
+  app.post('/renew', identify, limit(KIB), async (c) =>
+    c.json({ type: 'session', ...(await agents.sessions.renew(c.get('agent'))) }),
+  )
+  app.post('/poll', identify, limit(4 * KIB), async (c) => {
+    const agent = c.get('agent')
     const { boot, waitSeconds } = await bodyOf(c, pollRequest)
     if (boot !== agent.boot)
       throw new HoldfastError('forbidden', 'boot: is not that of the session')
@@ -139,10 +144,9 @@ export function createAgentDoor(deps: AgentDoorDeps) {
     defer('send what waits for a host', () => agents.dispatch.host(agent.host))
     return c.json({ frames: await frames })
   })
-  app.post('/events', limit(32 * MIB), async (c) => {
-    const agent = await identify(c)
-    return c.json(await agents.events.take(agent, await bodyOf(c, eventsRequest)))
-  })
+  app.post('/events', identify, limit(32 * MIB), async (c) =>
+    c.json(await agents.events.take(c.get('agent'), await bodyOf(c, eventsRequest))),
+  )
 
   /** A call of the mover of one batch. What answers nothing answers `{}`. */
   function call<T>(
@@ -151,8 +155,8 @@ export function createAgentDoor(deps: AgentDoorDeps) {
     schema: z.ZodType<T>,
     answer: (asker: Asker, request: T) => Promise<object | undefined>,
   ): void {
-    app.post(`/batches/:batch/${path}`, limit(bytes), async (c) => {
-      const { host } = await identify(c)
+    app.post(`/batches/:batch/${path}`, identify, limit(bytes), async (c) => {
+      const { host } = c.get('agent')
       const batch = checkShape(id, c.req.param('batch'), 'batch')
       return c.json((await answer({ host, batch }, await bodyOf(c, schema))) ?? {})
     })
@@ -180,8 +184,8 @@ export function createAgentDoor(deps: AgentDoorDeps) {
     defer('start what waits for a host', () => agents.dispatch.host(asker.host))
     return undefined
   })
-  app.get('/batches/:batch/commits/:job', async (c) => {
-    const { host } = await identify(c)
+  app.get('/batches/:batch/commits/:job', identify, async (c) => {
+    const { host } = c.get('agent')
     const batch = checkShape(id, c.req.param('batch'), 'batch')
     const job = checkShape(id, c.req.param('job'), 'job')
     const attempt = checkShape(z.coerce.number().int().min(1), c.req.query('attempt'), 'attempt')
