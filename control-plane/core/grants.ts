@@ -60,6 +60,9 @@ export function createGrants(deps: GrantsDeps) {
       refuse('write')
     }
     for (const put of puts) checkPut(put)
+    if (new Set(puts.map(({ id }) => id)).size < puts.length) {
+      throw new HoldfastError('invalid', 'wanted: the same object twice')
+    }
     if (kind !== 'backup') return 0
     const packs = wanted.filter((wish) => wish.method === 'GET' && wish.what === 'pack')
     if (packs.length === 0) return 0

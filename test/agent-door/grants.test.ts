@@ -118,6 +118,23 @@ describe('grants of a backup', () => {
     expect(await ask([pack(3)])).toBe(429)
   })
 
+  it('count an object with the largest size it was signed for, however it is asked for again', async () => {
+    const agent = await rig.readyAgent()
+    const { run, job } = await rig.started(agent)
+    const ask = (wanted: object[], stored: string[] = []) =>
+      agent.ask(run, 'grants', { wanted, stored }, job)
+    const most = MAX_OUTSTANDING_BYTES
+    const twice = await ask([pack(0, most), pack(0)])
+    expect(twice.body.detail).toBe('wanted: the same object twice')
+    const index = { ...pack(0, most), what: 'index', type: undefined }
+    expect((await ask([index, pack(0)])).status).toBe(422)
+    expect(rig.objects.calls.signPut).toBeUndefined()
+    expect((await ask([pack(0, most)])).status).toBe(200)
+    expect((await ask([pack(0)])).status).toBe(200)
+    expect((await ask([pack(1)])).status).toBe(429)
+    expect((await ask([pack(1)], [pack(0).id])).status).toBe(200)
+  })
+
   it('are counted once when many requests race over two control planes', async () => {
     const agent = await rig.readyAgent()
     const second = await rig.openSecond()

@@ -62,9 +62,13 @@ export function createGrantsStore(database: Database): GrantsStore {
         then: puts.map((put) => ({
           sql: `INSERT INTO grants (batch, method, object, job, attempt, what, type, bytes, expires_at, state)
                 SELECT ?, 'PUT', ?, ?, ?, ?, ?, ?, ?, 'outstanding' WHERE GATE
-                ON CONFLICT (batch, method, object) DO UPDATE SET bytes = excluded.bytes, job = excluded.job,
-                  attempt = excluded.attempt, expires_at = excluded.expires_at, state = 'outstanding'`,
-          args: [batch, put.id, job, attempt, put.what, put.type, put.bytes, until],
+                -- While an older URL for it lives, it counts with the larger of both sizes.
+                ON CONFLICT (batch, method, object) DO UPDATE SET
+                  bytes = CASE WHEN state = 'outstanding' AND expires_at > ?
+                    THEN MAX(bytes, excluded.bytes) ELSE excluded.bytes END,
+                  job = excluded.job, attempt = excluded.attempt, expires_at = excluded.expires_at,
+                  state = 'outstanding'`,
+          args: [batch, put.id, job, attempt, put.what, put.type, put.bytes, until, now],
         })),
       })
     },
