@@ -19,6 +19,14 @@ describe('an id', () => {
 })
 
 describe('a plain name', () => {
+  it('never looks like an id, whatever its letters', () => {
+    const host = '01234567-89ab-7fff-bfff-ffffffffffff'
+    for (const name of [host, host.toUpperCase()]) {
+      expect(plainName.safeParse(name).error?.issues[0]?.message).toBe('must not look like an id')
+    }
+    expect(plainName.safeParse(`${host}-x`).success).toBe(true)
+  })
+
   it('is short and harmless in a path, a tag and a table', () => {
     for (const name of ['web1', 'a', 'db-1.example_x'])
       expect(plainName.safeParse(name).success, name).toBe(true)

@@ -28,9 +28,12 @@ export function base64Of(maxBytes: number) {
     .regex(/^[A-Za-z0-9+/]*={0,2}$/, 'must be standard base64')
 }
 
+const ID_SHAPE = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
 /**
  * A name people give to hosts, vaults, policies and channels: it ends up in tables, tags and file
- * names, so it is short and plain.
+ * names, so it is short and plain. None has the shape of an id: where either may stand, a host that
+ * was enrolled under another's id would be taken for it.
  */
 export const plainName = z
   .string()
@@ -40,3 +43,4 @@ export const plainName = z
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
     'must begin with a letter or digit and hold only letters, digits, dot, underscore and hyphen',
   )
+  .refine((name) => !ID_SHAPE.test(name), 'must not look like an id')
