@@ -7,6 +7,9 @@ import type { OutgoingMessage } from '../ports/store/trace.ts'
 /** Topic of raised alerts; its consumer turns each into deliveries. */
 export const ALERT_TOPIC = 'alert'
 
+/** What fits into an alert; the whole of it stands at the job or in the log. */
+const MAX_MESSAGE = 2_000
+
 export type AlertFacts = Omit<Alert, 'id' | 'alert_type' | 'level' | 'timestamp'>
 
 export function alertMessage(
@@ -22,6 +25,8 @@ export function alertMessage(
     level: alertTypes[type],
     timestamp: formatInstant(now),
     ...facts,
+    // An alert that is too long is still an alert.
+    message: facts.message.slice(0, MAX_MESSAGE),
   })
   return { id, topic: ALERT_TOPIC, body: JSON.stringify(value), visibleAt: now, createdAt: now }
 }
