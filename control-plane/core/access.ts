@@ -37,3 +37,18 @@ export function authoriseRestore(
     hint: 'restore to a new volume of the same host, or ask an admin',
   })
 }
+
+/**
+ * Throws `forbidden` unless the role may look so into a snapshot. Names and sizes are for operators; the bytes
+ * of a file that leave the host are a restore to elsewhere.
+ */
+export function authoriseBrowse(
+  identity: Identity,
+  wanted: { what: 'list' | 'tree' | 'file' },
+): void {
+  if (identity.role === 'admin') return
+  if (identity.role === 'operator' && wanted.what !== 'file') return
+  throw new HoldfastError('forbidden', 'reading the content of a file needs the role admin', {
+    hint: 'restore it to a new volume of the same host, or ask an admin',
+  })
+}

@@ -8,7 +8,7 @@ import { newId } from '../../shared/ids.ts'
 import type { FleetHost, FleetStore } from '../ports/store/fleet.ts'
 import type { Job, JobRequestsStore, NewJob } from '../ports/store/job-requests.ts'
 import type { PoliciesStore } from '../ports/store/policies.ts'
-import { actorOf, authoriseRestore, type Identity } from './access.ts'
+import { actorOf, authoriseBrowse, authoriseRestore, type Identity } from './access.ts'
 import { backupParameters } from './backup-parameters.ts'
 import type { Catalogue } from './catalogue.ts'
 import { chooseSources, type WantedSources } from './choose-sources.ts'
@@ -175,6 +175,7 @@ export function createJobRequests(
       wanted: Pick<ParametersOf<'browse'>, 'path' | 'what' | 'recipient'> & { snapshot: string },
       by: Identity,
     ): Promise<Job> {
+      authoriseBrowse(by, wanted)
       const snapshot = await catalogue.snapshot(wanted.snapshot)
       // Only the host that made it holds the key.
       const host = await hostNamed(snapshot.host)

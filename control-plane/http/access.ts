@@ -6,7 +6,7 @@ export type Access = 'open' | readonly Role[]
 
 const everyone = 'open'
 const admin = ['admin'] as const
-/** Restores and revocations ask further questions in the core (`core/access.ts`). */
+/** Restores, reading files and revocations ask further questions in the core (`core/access.ts`). */
 const operators = ['admin', 'operator'] as const
 const auditors = ['admin', 'operator', 'auditor'] as const
 

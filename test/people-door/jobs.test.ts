@@ -243,6 +243,17 @@ describe('browse and verify', () => {
     expect(log.body.items[0].event.details).toMatchObject({ what: 'list', recipient: RECIPIENT })
   })
 
+  it('gives the content of a file to an admin alone: it leaves the host like a restore to elsewhere', async () => {
+    const wanted = { snapshot, path: 'YQ==', what: 'file', recipient: RECIPIENT }
+    const refused = await post('browse', wanted, operator)
+    expect([refused.status, refused.body.detail]).toEqual([
+      403,
+      'reading the content of a file needs the role admin',
+    ])
+    expect((await post('browse', { ...wanted, what: 'tree' }, operator)).status).toBe(202)
+    expect((await post('browse', wanted, admin)).status).toBe(202)
+  })
+
   it('page by page, waiting for what is not there yet', async () => {
     const { body: job } = await post('browse', { snapshot, what: 'list', recipient: RECIPIENT })
     const page = (n: number, wait: number) =>
