@@ -169,7 +169,8 @@ class Restore {
     const file = new TargetFile(this.#directories, directory, node, this.#chunks(node))
     if (BigInt(file.size) !== (node.size ?? 0n)) this.#remarks.add('size-mismatch', path)
     if (this.#options.resume) file.adopt()
-    file.make()
+    // Other names may be linked to it before its content arrives; the rest are made when it does.
+    if ((node.links ?? 1n) > 1n) file.make()
     file.close()
     this.#links.remember(node, path)
     directory.pending++
@@ -189,7 +190,7 @@ class Restore {
     })
   }
 
-  /** Fill the files gathered so far. If we die in here, files have their length but not all of their content, and no metadata. */
+  /** Fill the files gathered so far. If we die in here, files are missing, or lack some content and all metadata. */
   async flush(): Promise<void> {
     const { reader, index, signal } = this.#options
     const files = this.#batch
