@@ -57,7 +57,7 @@ describe('readHostRules', () => {
     await expect(failed).rejects.toThrow(expected)
     await expect(failed).rejects.toThrow(path)
     await expect(failed).rejects.toMatchObject({
-      hint: 'host.yaml may hold recovery (age1…), allow (a list of init, backup, verify, restore, browse), directories and restoreDirectories (lists of absolute paths)',
+      hint: 'host.yaml may hold recovery (age1…), allow (a list of init, backup, verify, restore, browse), directories and restoreDirectories (lists of absolute paths), inPlace (true or false)',
     })
   })
 })

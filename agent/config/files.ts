@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod'
 import { ageRecipient, type JobKind, jobKind, jobKinds } from '../../shared/backup/job.ts'
+import { absolutePath } from '../../shared/backup/source.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import { id, plainName } from '../../shared/ids.ts'
 import { settingError } from './setting-error.ts'
@@ -32,28 +33,14 @@ export function readEnrolment(path: string): Enrolment | undefined {
 }
 const MENDED = 'restore the file, or enrol the host again with an empty state directory'
 
-const directories = z
-  .array(
-    z
-      .string()
-      .max(4_096)
-      .refine(
-        (path) =>
-          path.startsWith('/') &&
-          !path
-            .slice(1)
-            .split('/')
-            .some((part) => part === '' || part === '.' || part === '..'),
-        'must be an absolute path without empty, "." or ".." parts',
-      ),
-  )
-  .max(1_000)
+const directories = z.array(absolutePath).max(1_000)
 
 const hostFile = z.strictObject({
   recovery: ageRecipient.optional(),
   allow: z.array(jobKind).optional(),
   directories: directories.optional(),
   restoreDirectories: directories.optional(),
+  inPlace: z.boolean().optional(),
 })
 
 /** What this host lets the control plane ask for; undefined: no limit, but for `recovery`. */
@@ -62,9 +49,10 @@ export interface HostFile {
   readonly allow: readonly JobKind[] | undefined
   readonly directories: readonly string[] | undefined
   readonly restoreDirectories: readonly string[] | undefined
+  readonly inPlace: boolean | undefined
 }
 
-const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths)`
+const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths), inPlace (true or false)`
 
 /** The operator's rules with the pinned recipient. Throws `invalid` naming file, field, value and rule. */
 export async function readHostRules(path: string, pinned: string | undefined): Promise<HostFile> {
@@ -81,6 +69,6 @@ export async function readHostRules(path: string, pinned: string | undefined): P
   }
   const parsed = hostFile.safeParse(value)
   if (!parsed.success) throw settingError(path, parsed.error, value, REMEDY)
-  const { recovery, allow, directories: sources, restoreDirectories } = parsed.data
-  return { recovery: recovery ?? pinned, allow, directories: sources, restoreDirectories }
+  const { recovery, allow, directories: sources, restoreDirectories, inPlace } = parsed.data
+  return { recovery: recovery ?? pinned, allow, directories: sources, restoreDirectories, inPlace }
 }

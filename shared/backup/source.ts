@@ -8,7 +8,7 @@ const volumeName = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, 'must be a Docker volume name')
 
 /** An absolute path without `.` or `..` parts and without a trailing slash. */
-const absolutePath = z
+export const absolutePath = z
   .string()
   .max(4_096)
   .refine(

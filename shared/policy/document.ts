@@ -2,6 +2,7 @@
 
 import { Cron } from 'croner'
 import * as z from 'zod'
+import { absolutePath } from '../backup/source.ts'
 import { plainName } from '../ids.ts'
 import { nameParts } from './volume-name.ts'
 
@@ -78,7 +79,7 @@ export const policyDocument = z.strictObject({
         .default([])
         .describe('Volumes named {project}_{environment}_{service}_{data_type} whose parts match'),
       directories: z
-        .array(z.string().startsWith('/'))
+        .array(absolutePath)
         .default([])
         .describe('Absolute paths on the hosts; each host must allow them'),
       exclude: z.array(pattern).default([]).describe('Volume names to leave out'),
