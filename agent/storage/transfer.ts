@@ -170,30 +170,30 @@ function readBody(
   const status = response.statusCode ?? 0
   const good = status >= 200 && status < 300
   const limit = good ? request.acceptBytes : errorBytes
+  const gathered = gather(response, limit)
   return new Promise((resolve, reject) => {
-    const parts: Buffer[] = []
     let bytes = 0
+    const answer = (): TransferAnswer => ({
+      status,
+      headers: response.headers,
+      body: gathered.take(),
+    })
     response.on('data', (part: Buffer) => {
       moved()
       bytes += part.length
       if (bytes <= limit) {
-        parts.push(part)
+        gathered.add(part)
       } else if (good) {
         reject(new StorageError('corrupt', `${where}: more than ${limit} bytes came`))
       } else {
         // The beginning of an error document is enough; its connection is not worth keeping.
-        resolve({ status, headers: response.headers, body: Buffer.concat(parts) })
+        resolve(answer())
         response.destroy()
       }
     })
     response.on('end', () => {
-      if (response.complete) {
-        resolve({
-          status,
-          headers: response.headers,
-          body: Buffer.concat(parts, Math.min(bytes, limit)),
-        })
-      } else reject(new StorageError('truncated', `${where}: the answer ended early`))
+      if (response.complete) resolve(answer())
+      else reject(new StorageError('truncated', `${where}: the answer ended early`))
     })
     response.on('error', (error) => {
       reject(
@@ -203,4 +203,21 @@ function readBody(
       )
     })
   })
+}
+
+/** Collects a body; where its length was announced, into one buffer, so that a pack is held once and not twice. */
+function gather(response: http.IncomingMessage, limit: number) {
+  const announced = Number(response.headers['content-length'] ?? Number.NaN)
+  if (!(announced <= limit)) {
+    const parts: Buffer[] = []
+    return { add: (part: Buffer) => void parts.push(part), take: () => Buffer.concat(parts) }
+  }
+  const whole = Buffer.allocUnsafeSlow(announced)
+  let filled = 0
+  return {
+    add(part: Buffer) {
+      filled += part.copy(whole, filled)
+    },
+    take: () => whole.subarray(0, filled),
+  }
 }

@@ -122,8 +122,9 @@ export function startMover(
     ...change,
   }
   const begun = performance.now()
-  const child = spawn(process.execPath, [moverFile], {
-    env: { PATH: process.env.PATH ?? '' },
+  // As the supervisor starts it, but for nice and ionice.
+  const child = spawn(process.execPath, ['--max-semi-space-size=4', moverFile], {
+    env: { PATH: process.env.PATH ?? '', NODE_COMPILE_CACHE: join(host.state, 'code') },
     cwd: '/',
     stdio: ['pipe', 'pipe', 'pipe'],
   })
