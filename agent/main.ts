@@ -33,7 +33,11 @@ async function status(options: { state?: string; json?: boolean }): Promise<void
   const directory = await stateDirectoryOf(options)
   const answer = await askOwner(stateFiles(directory).socket)
   if (answer === undefined) throw new HoldfastError('not-found', `no agent runs with ${directory}`)
-  const { owner: _, ...rest } = answer as Record<string, unknown>
+  const { owner: _, ...said } = answer as Record<string, unknown>
+  const { hostRecipient } = await import('./main/host-recipient.ts')
+  // Read here and not by the agent, which then need not hold what only this command needs.
+  const recipient = await hostRecipient(stateFiles(directory).hostKey)
+  const rest = { ...said, ...(recipient === undefined ? {} : { recipient }) }
   if (options.json) process.stdout.write(`${JSON.stringify(rest)}\n`)
   else {
     for (const [name, value] of Object.entries(rest)) {

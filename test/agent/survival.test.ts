@@ -180,6 +180,8 @@ describe('the agent', () => {
       way: 'socket',
       running: [],
       unsent: { reports: 0 },
+      // What a person compares before a password is sealed to this host.
+      recipient: plane.enrolments[0]!.recipient,
     })
   })
 
