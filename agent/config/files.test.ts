@@ -25,12 +25,14 @@ describe('readHostRules', () => {
   })
 
   it("lets the operator's file alone change the pinned recipient", async () => {
-    writeFileSync(path, `recovery: ${OTHER}\nallow: [backup, init]\ndirectories: [/srv]\n`)
+    const text = `recovery: ${OTHER}\nallow: [backup, init]\ndirectories: [/srv]\ninPlace: false\n`
+    writeFileSync(path, text)
     expect(await readHostRules(path, RECIPIENT)).toEqual({
       recovery: OTHER,
       allow: ['backup', 'init'],
       directories: ['/srv'],
       restoreDirectories: undefined,
+      inPlace: false,
     })
   })
 

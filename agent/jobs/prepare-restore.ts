@@ -9,7 +9,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, normalize } from 'node:path'
 import type { ParametersOf } from '../../shared/backup/job.ts'
 import { HOUR } from '../../shared/clock.ts'
 import { asStopped, startAgain, stopOrder, usersOfVolume } from '../docker/containers.ts'
@@ -17,7 +17,7 @@ import { createVolumeForRestore, labelsForRestore } from '../docker/create-volum
 import type { Engine } from '../docker/engine.ts'
 import { currentMounts, mountAt } from '../docker/mountinfo.ts'
 import { needsMount } from '../docker/volume-path.ts'
-import { isWithin } from './host-rules.ts'
+import { isReallyWithin, isWithin } from './host-rules.ts'
 import { JobRefusal } from './job-refusal.ts'
 import type { PrepareDeps, ReadyJob } from './prepare.ts'
 import { type OpenVolume, openVolume, requireEngine } from './prepare-source.ts'
@@ -76,7 +76,21 @@ async function definitionFor(deps: PrepareDeps, parameters: Restore, name: strin
       )
     }
   }
+  refusePlaces(deps, options)
   return { name, driver: definition.driver, options, labels }
+}
+
+/**
+ * An option that names a folder or device of this host is a target like any other. Anybody may seal options to
+ * a host, so their being sealed says nothing of where they come from.
+ */
+function refusePlaces({ rules }: PrepareDeps, options: Record<string, string>): void {
+  const places = Object.values(options).filter((value) => value.startsWith('/'))
+  if (places.every((place) => isReallyWithin(normalize(place), rules.restoreDirectories))) return
+  throw new JobRefusal(
+    'permission-denied',
+    'the volume\'s driver options name a place that the host\'s own file does not allow; add it to "restoreDirectories" in host.yaml, or restore under a new name',
+  )
 }
 
 async function intoNewVolume(
@@ -128,6 +142,12 @@ async function intoLiveVolume(
   job: string,
   target: Extract<Restore['target'], { kind: 'in-place' }>,
 ): Promise<ReadyJob> {
+  if (deps.rules.inPlace === false) {
+    throw new JobRefusal(
+      'permission-denied',
+      'the host\'s own file does not allow restores over a volume that is there; remove "inPlace: false" from host.yaml, or restore into a new volume',
+    )
+  }
   const engine = requireEngine(deps)
   const volume = await engine.volume(target.name)
   if (volume === undefined) {
@@ -280,7 +300,7 @@ function intoDirectory(deps: PrepareDeps, job: string, path: string): ReadyJob {
       'the directory must be absolute, without empty or dotted parts',
     )
   }
-  if (!isWithin(path, rules.restoreDirectories)) {
+  if (!isReallyWithin(path, rules.restoreDirectories)) {
     throw new JobRefusal(
       'permission-denied',
       'the host\'s own file does not allow this target; add it to "restoreDirectories" in host.yaml',

@@ -11,7 +11,7 @@ import {
   needsMount,
   volumeDataPath,
 } from '../docker/volume-path.ts'
-import { isWithin } from './host-rules.ts'
+import { isReallyWithin } from './host-rules.ts'
 import { JobRefusal } from './job-refusal.ts'
 import type { PrepareDeps, ReadyJob } from './prepare.ts'
 
@@ -144,7 +144,7 @@ export async function prepareSource(
 }
 
 function prepareDirectory(deps: PrepareDeps, job: string, path: string): ReadyJob {
-  if (!isWithin(path, deps.rules.directories)) {
+  if (!isReallyWithin(path, deps.rules.directories)) {
     throw new JobRefusal(
       'permission-denied',
       'the host\'s own file does not offer this directory; add it to "directories" in host.yaml',
