@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { HoldfastError } from '../../shared/errors.ts'
 import { DEFAULT_STATE_DIRECTORY } from '../state/directory.ts'
 import type { Network } from '../storage/dispatcher.ts'
+import { isLoopback } from '../storage/loopback.ts'
 import { settingError } from './setting-error.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -106,12 +107,6 @@ function requireReadable(name: string, file: string): void {
       hint: 'name a PEM file that the agent may read',
     })
   }
-}
-
-/** Hosts that are this machine: nothing can listen in between. */
-function isLoopback(hostname: string): boolean {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase()
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 }
 
 /** The origin of the control plane: `https:`, or `http:` on loopback alone. Throws `invalid`. */

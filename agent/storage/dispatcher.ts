@@ -4,7 +4,9 @@ import { type Agent, Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { getCACertificates } from 'node:tls'
 import { HttpsProxyAgent } from 'https-proxy-agent'
+import { isLoopback } from './loopback.ts'
 import { bypassesProxy } from './no-proxy.ts'
+import { StorageError } from './object-store.ts'
 
 /** What the environment says about the way out. */
 export interface Network {
@@ -37,12 +39,16 @@ function secureOptions(network: Network) {
 /**
  * The agent for requests (and WebSockets) to `url`. Connections are pooled per `network` object, so
  * pass the same one each time. Plain `http:` and `ws:` never go through the proxy: only loopback is
- * reached that way. Throws if the CA file cannot be read or the proxy is no URL.
+ * reached that way, and `denied` thrown for other hosts, whoever signed the URL. Throws if the CA file
+ * cannot be read or the proxy is no URL.
  */
 export function dispatcherFor(url: URL, network: Network): Agent {
   const agents = known.get(network) ?? {}
   known.set(network, agents)
   if (url.protocol === 'http:' || url.protocol === 'ws:') {
+    if (!isLoopback(url.hostname)) {
+      throw new StorageError('denied', `${url.host}: plain http is allowed to loopback alone`)
+    }
     agents.plain ??= new HttpAgent({ keepAlive: true, maxFreeSockets: KEPT_SOCKETS })
     return agents.plain
   }
