@@ -350,7 +350,6 @@ describe('get', () => {
     script = [s3Error(404, 'NoSuchKey')]
     expect((await failure(rig().store.get(key))).code).toBe('absent')
   })
-
   it.each([
     [
       'a body that breaks off',
@@ -373,6 +372,12 @@ describe('get', () => {
   ])('tries again after %s', async (_what, fault) => {
     script = [fault, ranged]
     expect(await rig().store.get(key, { offset: 0, length: 10 })).toEqual(whole)
+  })
+
+  it('does not wait for bytes that the store says are not there', async () => {
+    script = [answer(206, '0123', { 'content-range': 'bytes 0-3/4' })]
+    const { code } = await failure(rig().store.get(key, { offset: 0, length: 10 }))
+    expect([code, seen.length]).toEqual(['truncated', 1])
   })
 
   it('takes a new grant when the old URL lapsed, and uses that one from then on', async () => {

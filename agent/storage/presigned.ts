@@ -165,7 +165,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
     }
     const request = { method: 'PUT', url, headers, body: bytes, acceptBytes: 64 * 1024 } as const
     const answer = await tryTransfer(request, signal)
-    if (answer instanceof StorageError) return { kind: 'again', error: answer }
+    if (answer instanceof StorageError) return failedTransfer(answer)
     const judged = judge('PUT', url, answer)
     if (judged !== 'taken') return judged === 'ok' ? { kind: 'done', value: undefined } : judged
     return whatIsThere(object, bytes.length, url, signal)
@@ -207,7 +207,7 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
     }
     const acceptBytes = range?.length ?? wholeLimit
     const answer = await tryTransfer({ method: 'GET', url, headers, acceptBytes }, signal)
-    if (answer instanceof StorageError) return { kind: 'again', error: answer }
+    if (answer instanceof StorageError) return failedTransfer(answer)
     const judged = judge('GET', url, answer)
     if (judged === 'taken') {
       return { kind: 'never', error: new StorageError('denied', `GET ${tellable(url)}: 412`) }
@@ -216,7 +216,9 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
     const wrong = wrongRange(answer, range)
     if (wrong !== undefined) {
       const message = `GET ${tellable(url)}: ${wrong}`
-      return { kind: 'again', error: new StorageError('truncated', message) }
+      const error = new StorageError('truncated', message)
+      // What the store itself says to have lost will not come back by waiting.
+      return { kind: isShorter(answer, range) ? 'never' : 'again', error }
     }
     return { kind: 'done', value: answer.body }
   }
@@ -290,6 +292,11 @@ interface Failed {
   readonly fresh?: true
 }
 
+/** A transfer that was not even tried will not be tried next time; any other may go better. */
+function failedTransfer(error: StorageError): Failed {
+  return { kind: error.code === 'denied' ? 'never' : 'again', error }
+}
+
 function granted(key: string): GrantedObject {
   const object = grantedObject(key)
   if (object === undefined) throw new StorageError('denied', `${key} does not travel by grant`)
@@ -337,6 +344,16 @@ function wrongRange(
   }
   // 200: the whole object, which is right only if the range is the whole object.
   return range.offset === 0 && answer.status === 200 ? undefined : 'no range came'
+}
+
+/** Whether the store says, by the total in Content-Range, that the object ends before the range does. */
+function isShorter(
+  answer: TransferAnswer,
+  range: { offset: number; length: number } | undefined,
+): boolean {
+  if (range === undefined || answer.status !== 206) return false
+  const total = /^bytes \d+-\d+\/(\d+)$/.exec(answer.headers['content-range'] ?? '')?.[1]
+  return total !== undefined && Number(total) < range.offset + range.length
 }
 
 /** Runs at most `count` tasks at a time, in the order they came. */

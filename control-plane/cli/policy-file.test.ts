@@ -61,7 +61,7 @@ describe('a policy file', () => {
 
   it('refuses a selection that selects nothing, and an empty file', () => {
     expect(problem(good.replace('  volumes: ["*"]', '  hosts: ["*"]'))).toContain(
-      'p.yaml:5: select: selects nothing',
+      'p.yaml:4: select: selects nothing',
     )
     expect(problem('# nothing\n')).toBe('p.yaml:1: document: the file holds no policy')
   })

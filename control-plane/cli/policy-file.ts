@@ -1,5 +1,5 @@
 // Policy documents from a YAML or JSON file, with errors that name file, line and field.
-import { isNode, LineCounter, parseAllDocuments } from 'yaml'
+import { isMap, isNode, isScalar, LineCounter, parseAllDocuments } from 'yaml'
 import { HoldfastError } from '../../shared/errors.ts'
 import { type PolicyDocument, policyDocument } from '../../shared/policy/document.ts'
 
@@ -82,7 +82,7 @@ interface Positioned {
   getIn(path: Iterable<unknown>, keepScalar?: boolean): unknown
 }
 
-/** The line of the deepest part of `path` that the file has. */
+/** The line of the deepest part of `path` that the file has: of its name where it has one. */
 function lineOf(
   document: Positioned,
   path: readonly PropertyKey[],
@@ -90,10 +90,18 @@ function lineOf(
   start: number,
 ): number {
   for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true)
+    const above = document.getIn(path.slice(0, length - 1), true)
+    const pair = isMap(above)
+      ? above.items.find(({ key }) => nameOf(key) === path[length - 1])
+      : null
+    const node = isNode(pair?.key) ? pair.key : document.getIn(path.slice(0, length), true)
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line
   }
   return lines.linePos(start).line
+}
+
+function nameOf(key: unknown): unknown {
+  return isScalar(key) ? key.value : key
 }
 
 function knownFields(path: readonly PropertyKey[]): string[] {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import * as z from 'zod'
 import { jobKind, jobState } from '../../../shared/backup/job.ts'
 import { outcome } from '../../../shared/backup/outcome.ts'
 import { fromBase64 } from '../../../shared/bytes.ts'
@@ -61,11 +62,11 @@ export function addJobs(program: Command, context: () => Context): void {
       const identities = await readIdentities(options.identity)
       const { sealed } = await answerOf((await api()).jobs[':id'].report.$get({ param: { id } }))
       const text = new TextDecoder().decode(await openSealed(fromBase64(sealed), identities))
-      const report: unknown = JSON.parse(text)
-      if (typeof report !== 'object' || report === null) {
+      const report = sealedReport.safeParse(JSON.parse(text))
+      if (!report.success) {
         throw new HoldfastError('invalid', 'the report holds something else than a report')
       }
-      output.one(report, printableLines(JSON.stringify(report, null, 2)))
+      output.one(report.data, reportText(report.data))
     })
 
   program
@@ -78,6 +79,20 @@ export function addJobs(program: Command, context: () => Context): void {
     })
 }
 
-function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n')
+/** What the agent seals: paths as the base64 of their raw bytes, relative to the source's root. */
+const sealedReport = z.looseObject({
+  source: z.string(),
+  names: z.array(
+    z.looseObject({ what: z.string(), path: z.string(), detail: z.string().optional() }),
+  ),
+})
+
+/** A line for each name: what happened to it, its path, and why. */
+function reportText({ source, names }: z.infer<typeof sealedReport>): string {
+  const width = Math.max(0, ...names.map(({ what }) => what.length))
+  const lines = names.map(({ what, path, detail }) => {
+    const why = detail === undefined ? '' : ` (${detail})`
+    return printable(`${what.padEnd(width)}  ${Buffer.from(path, 'base64').toString('utf8')}${why}`)
+  })
+  return [printable(source), ...lines].join('\n')
 }
