@@ -86,13 +86,14 @@ export interface RunningAgent {
   stop(): Promise<number | null>
 }
 
-/** Starts `run`; with scripted movers unless `realMover`. */
+/** Starts `run`; with scripted movers unless `realMover`. `through` is a program that becomes it, e.g. `unshare`. */
 export function startAgent(
   state: string,
-  options: { env?: Environment; realMover?: boolean } = {},
+  options: { env?: Environment; realMover?: boolean; through?: readonly string[] } = {},
 ): RunningAgent {
   const words = options.realMover ? [mainFile, 'run', '--state', state] : [scriptedFile, state]
-  const child = spawn(process.execPath, words, {
+  const [program, ...line] = [...(options.through ?? []), process.execPath, ...words]
+  const child = spawn(program!, line, {
     env: environmentOf(options.env ?? {}),
     stdio: ['ignore', 'pipe', 'pipe'],
   })

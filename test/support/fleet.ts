@@ -55,6 +55,8 @@ export interface HostOptions {
   readonly directories?: readonly string[]
   /** Where it keeps its state. Default: a folder of the fleet. */
   readonly state?: string
+  /** A program that becomes the running agent, with its words, e.g. `unshare`. */
+  readonly through?: readonly string[]
 }
 
 export interface Volume {
@@ -206,7 +208,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     })
     if (enrolled.code !== 0) throw new Error(`enrolment of ${name} failed: ${enrolled.stderr}`)
     const said = JSON.parse(enrolled.stdout) as Record<'host' | 'repository' | 'recipient', string>
-    const start = () => startAgent(state, { env, realMover: true })
+    const { through = [] } = wishes
+    const start = () => startAgent(state, { env, realMover: true, through })
     let agent = start()
     const made: FleetHost = {
       name,
