@@ -12,6 +12,7 @@ import {
   type ArchiveOptions,
   type ArchiveProgress,
   type ArchiveRemark,
+  type ArchiveWriter,
   archiveWarnings,
 } from './archive-contract.ts'
 import { ArchiveCounts } from './archive-counts.ts'
@@ -268,18 +269,18 @@ class Archive {
     before: TreeNode | undefined,
     at: Place,
   ): Promise<TreeNode | undefined> {
-    const { clock, writer, isVolatile } = this.#options
+    const { clock, isVolatile } = this.#options
     let counted = 0
     const outcome = await readSteadily<SavedFile>(entry, {
       look: () => at.directory.look(entry.name),
       save: (chunks) => {
         this.#progress.bytes -= counted // of a read that was not the last
         counted = 0
-        if (isArray(chunks)) return writer.saveFile(chunks)
+        if (isArray(chunks)) return this.#saveFile(chunks)
         const watched = this.#watched(chunks, (length) => {
           counted += length
         })
-        return writer.saveFile(watched)
+        return this.#saveFile(watched)
       },
       reading: this.#reading,
       clock,
@@ -295,7 +296,6 @@ class Archive {
     else this.#links.remember(stat, saved.content)
     this.#progress.bytes += Number(saved.size) - counted
     this.#countFile(before, saved.size, false)
-    this.#counts.added('data', saved.added)
     return this.#fileNode(outcome.entry, stat, saved, at)
   }
 
@@ -330,6 +330,13 @@ class Archive {
       this.#progress.bytes += chunk.length
       this.#report()
     }
+  }
+
+  /** What a read stored is stored, also when the file has to be read once more. */
+  async #saveFile(chunks: Parameters<ArchiveWriter['saveFile']>[0]): Promise<SavedFile> {
+    const saved = await this.#options.writer.saveFile(chunks)
+    this.#counts.added('data', saved.added)
+    return saved
   }
 
   async #saveTree(nodes: readonly TreeNode[]): Promise<string> {

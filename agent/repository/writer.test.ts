@@ -67,6 +67,18 @@ describe('the writer', () => {
     expect(store.objects.size).toBe(before)
   })
 
+  test('counts what it stored, also the blob that fills a pack and leaves with it', async () => {
+    const { store, writer } = scratchRepository()
+    const w = writer()
+    const { added } = await w.saveFile([systemRandom(40 * MiB)])
+    await w.flush()
+    let stored = 0
+    for await (const { bytes } of store.list('data/')) stored += bytes
+    // What is left are the headers of the packs: 41 bytes a blob, 36 and less than 100 a pack.
+    expect(stored - added.packedBytes).toBeGreaterThan(0)
+    expect(stored - added.packedBytes).toBeLessThan(added.blobs * 41 + 5 * 136)
+  })
+
   test('an empty file has no chunks and stores nothing', async () => {
     const { writer } = scratchRepository()
     const w = writer()

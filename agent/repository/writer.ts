@@ -110,9 +110,10 @@ export class RepositoryWriter {
     try {
       const key = repository.masterKey
       const blob = sealBlob({ key, type, id, plain, level: this.#level, random })
+      // Counted now: a full pack takes the sealed bytes with it and frees them.
+      const added = { blobs: 1, bytes: plain.length, packedBytes: blob.sealed.length }
       const full = this.#spread[type].add(blob)
       if (full !== undefined) await this.#send(full)
-      const added = { blobs: 1, bytes: plain.length, packedBytes: blob.sealed.length }
       return { id, added }
     } catch (cause) {
       throw this.#break(cause)
