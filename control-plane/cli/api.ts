@@ -45,7 +45,7 @@ export async function reach<R extends Answer>(call: Promise<R>): Promise<R> {
     response = await call
   } catch (error) {
     throw new HoldfastError(
-      'store-unavailable',
+      'plane-unavailable',
       `the control plane does not answer: ${rootCause(error)}`,
       {
         hint: 'check HOLDFAST_URL, and that `holdfast serve` or `holdfast up` runs there',

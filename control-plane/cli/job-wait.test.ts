@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { HoldfastError } from '../../shared/errors.ts'
 import { exitCodeOfOutcome } from './exit-code.ts'
 import { lineWatcher, silentWatcher, type WatchedJob, waitForJob } from './job-wait.ts'
 
@@ -63,6 +64,33 @@ describe('waiting for a job', () => {
     const waiting = waitForJob(async () => job({}), silentWatcher, stop.signal)
     stop.abort(new Error('enough'))
     await expect(waiting).rejects.toThrow()
+  })
+})
+
+describe('waiting while the control plane is away', () => {
+  const away = new HoldfastError('plane-unavailable', 'the control plane does not answer')
+  const never = new AbortController().signal
+  const looking = (...answers: (WatchedJob | Error)[]) => {
+    return async () => {
+      const next = answers.shift()!
+      if (next instanceof Error) throw next
+      return next
+    }
+  }
+
+  it('goes on when it is back', async () => {
+    const look = looking(job({}), away, job({ state: 'finished' }))
+    expect(await waitForJob(look, silentWatcher, never)).toMatchObject({ state: 'finished' })
+  })
+
+  it('ends when it stays away', async () => {
+    const waiting = waitForJob(looking(away, away), silentWatcher, never, 100)
+    await expect(waiting).rejects.toBe(away)
+  })
+
+  it('ends at once when the answer is another', async () => {
+    const gone = new HoldfastError('not-found', 'there is no job "j"')
+    await expect(waitForJob(looking(gone), silentWatcher, never)).rejects.toBe(gone)
   })
 })
 

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
 import type { Progress } from '../../shared/backup/job.ts'
 import type { Outcome, Reason } from '../../shared/backup/outcome.ts'
+import { HoldfastError } from '../../shared/errors.ts'
 import { formatBytes } from './output.ts'
 
 /** What waiting needs to know of a job. */
@@ -23,22 +24,37 @@ const LOOK_EVERY = 500
 /** Time between two plain lines when nothing else changes, in ms. */
 const LINE_EVERY = 10_000
 
+/** A control plane that restarts is back within seconds; one that stays away this long needs a person. In ms. */
+const AWAY_PATIENCE = 60_000
+
 export interface Watcher {
   show(job: WatchedJob): void
   end(): void
 }
 
-/** Looks at the job until it is finished, showing each state. Aborting the signal leaves the job running. */
+/**
+ * Looks at the job until it is finished, showing each state. Aborting the signal leaves the job running. The job
+ * outlives a restart of the control plane, so the waiting does too: for a minute.
+ */
 export async function waitForJob<J extends WatchedJob>(
   look: () => Promise<J>,
   watcher: Watcher,
   signal: AbortSignal,
+  patience = AWAY_PATIENCE,
 ): Promise<J> {
+  let seen = performance.now()
   try {
     for (;;) {
-      const job = await look()
-      watcher.show(job)
-      if (job.state === 'finished') return job
+      const job = await look().catch((error: unknown) => {
+        const away = error instanceof HoldfastError && error.code === 'plane-unavailable'
+        if (!away || performance.now() - seen > patience) throw error
+        return undefined
+      })
+      if (job !== undefined) {
+        seen = performance.now()
+        watcher.show(job)
+        if (job.state === 'finished') return job
+      }
       await delay(LOOK_EVERY, undefined, { signal })
     }
   } finally {
