@@ -51,6 +51,22 @@ describe('the settings of the command', () => {
     ).rejects.toThrow('HOLDFAST_URL: "plane.example" is not an http(s) URL')
   })
 
+  it('send no token over plain http, except to this machine', async () => {
+    const env = { XDG_CONFIG_HOME: folder, HOLDFAST_TOKEN: token }
+    for (const url of [
+      'http://plane.example',
+      'http://10.0.0.1:8420',
+      'http://localhost.example',
+    ]) {
+      await expect(readSettings({ ...env, HOLDFAST_URL: url }), url).rejects.toThrow(
+        'is plain http to another machine',
+      )
+    }
+    for (const url of ['http://localhost:8420', 'http://[::1]:8420', 'https://10.0.0.1']) {
+      expect((await readSettings({ ...env, HOLDFAST_URL: url })).url).toBe(url)
+    }
+  })
+
   it('are refused when the file holds something else, which is left as it is', async () => {
     const path = join(folder, 'client.json')
     writeFileSync(path, '{"url": 3}')

@@ -50,6 +50,14 @@ export async function readSettings(env: Environment): Promise<Settings> {
       `${field}: ${field === 'HOLDFAST_URL' ? `"${url}" is not an http(s) URL` : 'is not an API token (hf_api_…)'}`,
     )
   }
+  const { protocol, hostname } = new URL(checked.data.url)
+  if (protocol === 'http:' && !/^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)) {
+    throw new HoldfastError(
+      'invalid',
+      `HOLDFAST_URL: "${checked.data.url}" is plain http to another machine: everyone on the way could read the token`,
+      { hint: 'use https' },
+    )
+  }
   return checked.data
 }
 
