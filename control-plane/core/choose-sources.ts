@@ -57,8 +57,8 @@ export async function chooseSources(
       { hint: 'ask host by host' },
     )
   }
-  const hosts = new Map((await deps.fleet.hosts()).map((one) => [one.id, one]))
-  for (const source of chosen) requireRecovery(hosts.get(source.host))
+  // Whether the host has a recovery recipient is its own affair and may have changed since it enrolled: the
+  // operator may have written one into its file, of which we hear with the first repository. Its agent judges.
   return { policy, chosen }
 }
 
@@ -83,15 +83,4 @@ function pick(
     }
     return found
   })
-}
-
-function requireRecovery(host: FleetHost | undefined): void {
-  if (host === undefined || host.recoveryRecipient !== null) return
-  throw new HoldfastError(
-    'invalid',
-    `host "${host.name}" has no recovery recipient, so it does not back up`,
-    {
-      hint: 'run `holdfast-agent enroll … --recovery age1…` on it; `holdfast recovery kit` makes one',
-    },
-  )
 }

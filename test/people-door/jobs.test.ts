@@ -84,6 +84,11 @@ describe('backup', () => {
     expect(stored?.parameters).toHaveProperty('tags', expect.arrayContaining(['policy:gold']))
   })
 
+  it('of a host that enrolled without a recovery recipient is for its agent to judge: its file may name one now', async () => {
+    const { status, body } = await post('backup', { host: 'bare-1', sources: ['volume:data'] })
+    expect([status, body.items?.[0]?.hostName]).toEqual([202, 'bare-1'])
+  })
+
   it.each([
     [{ host: 'nowhere', sources: ['volume:data'] }, 404, 'there is no host "nowhere"'],
     [{ host: 'web-1', sources: ['volume:gone'] }, 404, 'host "web-1" has no source "volume:gone"'],
@@ -91,11 +96,6 @@ describe('backup', () => {
       { host: 'web-1', sources: ['volume:cache'] },
       422,
       'source "volume:cache" cannot be backed up: tmpfs keeps nothing',
-    ],
-    [
-      { host: 'bare-1', sources: ['volume:data'] },
-      422,
-      'host "bare-1" has no recovery recipient, so it does not back up',
     ],
     [{ policy: 'silver' }, 404, 'there is no policy "silver"'],
     [{ policy: 'gold', host: 'db-1' }, 404, 'policy "gold" covers nothing on host "db-1"'],

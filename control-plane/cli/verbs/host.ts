@@ -21,7 +21,7 @@ export function addHosts(program: Command, context: () => Context): void {
     for (const host of items) {
       if (host.recoveryRecipient === null) {
         output.note(
-          `${host.name} has no recovery recipient, so it does not back up: enrol it with --recovery`,
+          `${host.name} enrolled without a recovery recipient and does not back up until its host.yaml names one`,
         )
       }
     }
