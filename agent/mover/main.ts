@@ -98,6 +98,7 @@ async function carryOut(
       random,
       signal,
       mayBegin: (stop) => lease.whenHeld(stop),
+      md5: start.repository.md5 === true,
     }),
     speak: speaking.speak,
     cache: createSmallCache(start.paths.cache, random),

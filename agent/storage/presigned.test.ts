@@ -127,6 +127,17 @@ async function failure(promise: Promise<unknown>): Promise<StorageError> {
 }
 
 describe('put', () => {
+  it('names the MD5 where the store does not check SHA-256, and only there', async () => {
+    script = [answer(200), answer(200)]
+    const plain = rig()
+    await plain.store.put(key, id, bytes)
+    expect(plain.asked[0]?.wanted[0]).not.toHaveProperty('md5')
+    const careful = rig({ md5: true })
+    await careful.store.put(key, id, bytes)
+    const md5 = createHash('md5').update(bytes).digest('hex')
+    expect(careful.asked[0]?.wanted[0]).toMatchObject({ md5 })
+  })
+
   it('sends exactly the headers of the grant and the bytes', async () => {
     script = [answer(200)]
     const it = rig()
@@ -136,7 +147,6 @@ describe('put', () => {
       what: 'pack',
       id,
       bytes: bytes.length,
-      md5: createHash('md5').update(bytes).digest('hex'),
       type: 'tree',
     })
     expect(seen[0]?.body).toEqual(bytes)

@@ -12,6 +12,7 @@ import type { Basics } from './deps.ts'
 import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
 import { endTrace } from './job-end.ts'
+import type { OpenVault } from './vault-access.ts'
 
 /** How long an attempt owns its jobs without a word; renewed every 30 s. */
 export const LEASE: Duration = 10 * MINUTE
@@ -26,6 +27,7 @@ export interface DispatchDeps extends Basics {
   readonly hosts: Pick<HostsStore, 'nameOf'>
   readonly repositories: Pick<RepositoriesStore, 'find'>
   readonly connections: Connections
+  readonly openVault: OpenVault
 }
 
 export function createDispatch(deps: DispatchDeps) {
@@ -191,6 +193,14 @@ export function createDispatch(deps: DispatchDeps) {
     if (frame !== undefined) await connections.send(batch.host, frame)
   }
 
+  /** A vault that cannot be opened is the trouble of whoever asks it for a grant. */
+  async function needsMd5(vault: string): Promise<boolean> {
+    return deps.openVault(vault).then(
+      ({ objects }) => objects.needsMd5,
+      () => false,
+    )
+  }
+
   async function runFrame(batch: Batch): Promise<Run | undefined> {
     const repository = await repositories.find(batch.repository)
     const running = await batches.jobs(batch.id)
@@ -205,6 +215,7 @@ export function createDispatch(deps: DispatchDeps) {
         epoch: repository.epoch,
         ready: repository.state === 'ready',
         foreign: repository.host !== batch.host,
+        ...((await needsMd5(repository.vault)) ? { md5: true } : {}),
       },
       leaseSeconds: LEASE / SECOND,
       jobs: running.map(({ id, attempt, fence, parameters }) => ({

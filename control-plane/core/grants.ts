@@ -82,7 +82,13 @@ export function createGrants(deps: GrantsDeps) {
     const { url, headers } =
       wish.method === 'GET'
         ? await objects.signGet({ key, seconds })
-        : await objects.signPut({ key, bytes: wish.bytes, sha256: wish.id, md5: wish.md5, seconds })
+        : await objects.signPut({
+            key,
+            bytes: wish.bytes,
+            sha256: wish.id,
+            ...(wish.md5 === undefined ? {} : { md5: wish.md5 }),
+            seconds,
+          })
     return { method: wish.method, id: wish.id, url, headers: { ...headers }, seconds }
   }
 

@@ -20,6 +20,11 @@ export interface ListedObject {
  */
 export interface Objects {
   /**
+   * The store was seen not to check SHA-256, so a PUT must pin its MD5 too. Elsewhere nobody computes one:
+   * it costs a host a tenth of its speed.
+   */
+  readonly needsMd5: boolean
+  /**
    * A URL that stores exactly these bytes under exactly this key, once, for `seconds`.
    * `bytes` below the legal minimum is refused with `invalid` before anything is signed.
    */
@@ -27,7 +32,8 @@ export interface Objects {
     key: string
     bytes: number
     sha256: string
-    md5: string
+    /** Required where `needsMd5`; 32 lower-case hex digits. */
+    md5?: string
     seconds: number
   }): Promise<SignedUrl>
   /** A URL that reads this key, whole or by range, for `seconds`. */

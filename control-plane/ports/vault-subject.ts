@@ -16,7 +16,7 @@ export interface VaultSubject {
   /** Pins that this kind of vault knows; those it lacks are always on or never there. */
   readonly pins: ProbePins
   signPut(
-    wanted: { key: string; bytes: number; sha256: string; md5: string; seconds: number },
+    wanted: { key: string; bytes: number; sha256: string; md5?: string; seconds: number },
     pins: ProbePins,
     /** When the URL's life begins, by our clock in ms. */
     at: number,

@@ -74,8 +74,11 @@ export const wantedGrant = z.discriminatedUnion('method', [
     what: z.enum(['pack', 'index']),
     id: sha256,
     bytes: z.int().min(MIN_INDEX_BYTES).max(MAX_PACK_BYTES),
-    /** Needed only where the store does not enforce SHA-256; 32 hex digits. */
-    md5: z.string().regex(/^[0-9a-f]{32}$/),
+    /** Where `run.repository.md5` says so: the store does not enforce SHA-256. 32 hex digits. */
+    md5: z
+      .string()
+      .regex(/^[0-9a-f]{32}$/)
+      .optional(),
     /** What a pack holds; tree packs may be read back when a cache is lost. */
     type: z.enum(['data', 'tree']).optional(),
   }),

@@ -31,6 +31,8 @@ export const run = z.strictObject({
     ready: z.boolean(),
     /** True when the repository belongs to another host (restore only). */
     foreign: z.boolean(),
+    /** Wishes for PUT grants must name the MD5 of the bytes. */
+    md5: z.boolean().optional(),
   }),
   leaseSeconds: z.int().min(1),
   jobs: z.array(assignedJob).min(1).max(MAX_BATCH_JOBS),

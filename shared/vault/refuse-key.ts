@@ -29,7 +29,7 @@ export function requireSignable(wanted: {
   key: string
   bytes: number
   sha256: string
-  md5: string
+  md5?: string
   seconds: number
 }): void {
   const { kind, sha256 } = requireKey(wanted.key)
@@ -55,7 +55,7 @@ export function requireSignable(wanted: {
   if (sha256 !== undefined && sha256 !== wanted.sha256) {
     throw new HoldfastError('invalid', 'sha256: must be the name of the object')
   }
-  if (!/^[0-9a-f]{32}$/.test(wanted.md5)) {
+  if (wanted.md5 !== undefined && !/^[0-9a-f]{32}$/.test(wanted.md5)) {
     throw new HoldfastError('invalid', 'md5: must be 32 lower-case hex digits')
   }
   requireSeconds(wanted.seconds)

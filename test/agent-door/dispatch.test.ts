@@ -44,6 +44,20 @@ describe('dispatch', () => {
     expect(next.jobs.map(({ id }) => id)).toEqual([third])
   })
 
+  it('tells the host to name MD5s where the store does not check SHA-256', async () => {
+    const agent = await rig.readyAgent()
+    await queueJob(rig.door, { ...agent, source: 'volume:a' })
+    await dispatch(agent)
+    const run = await agent.frame('run')
+    expect(run.repository).not.toHaveProperty('md5')
+    await agent.lease(run)
+    await agent.finish(run, run.jobs[0]!, 'failed', 'source-missing')
+    Object.assign(rig.objects, { needsMd5: true })
+    await queueJob(rig.door, { ...agent, source: 'volume:a' })
+    await dispatch(agent)
+    expect((await agent.frame('run')).repository.md5).toBe(true)
+  })
+
   it('takes a hundred jobs at most, and no more than a frame can hold', async () => {
     const agent = await rig.readyAgent()
     for (let n = 0; n < 103; n++) await queueJob(rig.door, { ...agent, source: `volume:v${n}` })

@@ -57,6 +57,7 @@ export function createStrictObjects(clock: Clock): StrictObjects {
       faults.set(operation, [...(faults.get(operation) ?? []), fault])
     },
     calm: () => faults.clear(),
+    needsMd5: false,
     signPut: ({ key, bytes, sha256, seconds }) =>
       asked('signPut', () => {
         if (bytes < 33 || !key.endsWith(sha256)) violations.push(`signed PUT of ${bytes} to ${key}`)

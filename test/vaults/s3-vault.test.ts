@@ -232,13 +232,17 @@ describe.skipIf(rgw.missing)('an S3 vault on Ceph', () => {
     }
     const vault = await vaults.add(wanted(), admin)
     expect(vault.capabilities).toMatchObject({ enforcesSha256: false, enforcesMd5: true })
-    const { headers } = await (await vaults.open('s3')).objects.signPut({
+    const { objects } = await vaults.open('s3')
+    expect(objects.needsMd5).toBe(true)
+    const pack = {
       key: packKey(randomUUID(), 'ab'.repeat(32)),
       bytes: 100,
       sha256: 'ab'.repeat(32),
-      md5: '00112233445566778899aabbccddeeff',
       seconds: 60,
-    })
+    }
+    const md5 = '00112233445566778899aabbccddeeff'
+    const { headers } = await objects.signPut({ ...pack, md5 })
+    await expect(objects.signPut(pack)).rejects.toThrow('md5: is needed')
     expect(headers['content-md5']).toBe('ABEiM0RVZneImaq7zN3u/w==')
   })
 })

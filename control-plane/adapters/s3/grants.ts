@@ -2,6 +2,7 @@
 import { AwsV4Signer } from 'aws4fetch'
 import { fromHex, toBase64 } from '../../../shared/bytes.ts'
 import type { Clock } from '../../../shared/clock.ts'
+import { HoldfastError } from '../../../shared/errors.ts'
 import type { VaultCredentials, VaultPlace } from '../../../shared/vault/vault.ts'
 import type { SignedUrl } from '../../ports/objects.ts'
 
@@ -21,7 +22,8 @@ export interface PutWanted {
   readonly bytes: number
   readonly sha256: string
   /** 32 hex digits. */
-  readonly md5: string
+  /** Where the pins ask for it. */
+  readonly md5?: string
   readonly seconds: number
 }
 
@@ -93,13 +95,20 @@ export function createGrants(deps: {
           ...(pins.sha256 ? { 'x-amz-content-sha256': sha256 } : {}),
           'x-amz-acl': 'private',
           ...(pins.ifNoneMatch ? { 'if-none-match': '*' } : {}),
-          ...(pins.md5 ? { 'content-md5': toBase64(fromHex(md5)) } : {}),
+          ...(pins.md5 ? { 'content-md5': toBase64(fromHex(required(md5))) } : {}),
         },
         at,
       ),
     // Range stays unsigned: one URL serves all ranges of a pack.
     signGet: ({ key, seconds }, at) => sign('GET', key, seconds, {}, at),
   }
+}
+
+function required(md5: string | undefined): string {
+  if (md5 !== undefined) return md5
+  throw new HoldfastError('invalid', 'md5: is needed, because this store does not check SHA-256', {
+    hint: 'run the job again: its host learns of it when the job begins',
+  })
 }
 
 /** `20260102T030405Z`. */

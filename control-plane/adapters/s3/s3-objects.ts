@@ -94,12 +94,16 @@ export function createS3Vault(options: S3ObjectsOptions): S3Vault {
     }
   }
 
+  const needsMd5 = capabilities?.enforcesSha256 === false
+
   const objects: Objects = {
+    needsMd5,
+
     async signPut(wanted) {
       requireSignable(wanted)
       const wanting = {
         sha256: true,
-        md5: capabilities?.enforcesSha256 === false,
+        md5: needsMd5,
         ifNoneMatch: capabilities?.ifNoneMatch !== 'rejected',
       }
       return grants.signPut(wanted, wanting)

@@ -42,6 +42,8 @@ export function createDiskVault(options: DiskVaultOptions): VaultSubject {
   const allPins = { sha256: true, md5: false, ifNoneMatch: true }
 
   const objects: Objects = {
+    needsMd5: false,
+
     async signPut(wanted) {
       requireSignable(wanted)
       return signPut(wanted, allPins, clock.now())
