@@ -19,7 +19,7 @@ const host = z.object({
   sources: z.int(),
   repository: z.string(),
   repositoryState: z.enum(['absent', 'initialising', 'ready']),
-  vault: z.string(),
+  vault: z.string().describe('Name of the vault its repository lies in'),
 })
 
 const params = z.object({ host: z.string().max(255).describe('Id or name') })

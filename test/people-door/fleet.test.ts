@@ -69,7 +69,7 @@ describe('hosts', () => {
       ),
     ).toBe(false)
     await rig.host('old-1', ['data'])
-    expect((await get('hosts/old-1')).status).toBe(200)
+    expect((await get('hosts/old-1')).body).toMatchObject({ name: 'old-1', vault: 'local' })
   })
 })
 

@@ -17,6 +17,7 @@ export interface FleetHost {
   readonly engine: string | null
   readonly repository: string
   readonly repositoryState: 'absent' | 'initialising' | 'ready'
+  /** Name of the vault its repository lies in. */
   readonly vault: string
   readonly sources: number
 }

@@ -2,7 +2,7 @@ import { and, asc, eq, isNull, or, sql } from 'drizzle-orm'
 import type { FleetStore } from '../../../ports/store/fleet.ts'
 import { change } from '../change.ts'
 import type { Database } from '../client.ts'
-import { hosts, repositories, snapshots, sources } from '../schema.ts'
+import { hosts, repositories, snapshots, sources, vaults } from '../schema.ts'
 
 const hostColumns = {
   id: hosts.id,
@@ -18,7 +18,7 @@ const hostColumns = {
   engine: sql<string | null>`json_extract(${hosts.inventory}, '$.engine.version')`,
   repository: repositories.id,
   repositoryState: repositories.state,
-  vault: repositories.vault,
+  vault: vaults.name,
   sources: sql<number>`(SELECT COUNT(*) FROM ${sources} WHERE ${sources.host} = ${hosts.id} AND ${sources.goneAt} IS NULL)`,
 }
 
@@ -28,6 +28,7 @@ export function createFleetStore(database: Database): FleetStore {
       .select(hostColumns)
       .from(hosts)
       .innerJoin(repositories, eq(repositories.host, hosts.id))
+      .innerJoin(vaults, eq(vaults.id, repositories.vault))
   return {
     hosts: async () => select().where(isNull(hosts.removedAt)).orderBy(asc(hosts.name)),
 
