@@ -40,6 +40,8 @@ export const asks = {
   /** The supervisor signs the receipt and repeats the call until the answer is final. */
   commit: { request: commitRequest.omit({ signature: true }), answer: commitAnswer },
   page: { request: pageRequest, answer: nothing },
+  /** May the new tree take the place of the live one now? The supervisor answers by itself: it sees the containers. */
+  exchange: { request: unlockRequest.omit({ id: true }), answer: nothing },
 } as const
 export type AskName = keyof typeof asks
 export type AskRequest<N extends AskName> = z.infer<(typeof asks)[N]['request']>

@@ -194,6 +194,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
         sign: deps.sign,
         attemptOf: (job) => known.find((entry) => entry.job === job),
         stillThere: (job) => ready.get(job)?.stillThere() ?? true,
+        mayExchange: async (job) => ready.get(job)?.mayExchange?.(),
         clock,
         random: deps.random,
         signal: stop.signal,

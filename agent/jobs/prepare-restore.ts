@@ -12,6 +12,7 @@ import {
 import { basename, dirname, join, normalize } from 'node:path'
 import type { ParametersOf } from '../../shared/backup/job.ts'
 import { HOUR } from '../../shared/clock.ts'
+import { HoldfastError } from '../../shared/errors.ts'
 import { asStopped, startAgain, stopOrder, usersOfVolume } from '../docker/containers.ts'
 import { createVolumeForRestore, labelsForRestore } from '../docker/create-volume.ts'
 import type { Engine } from '../docker/engine.ts'
@@ -184,6 +185,14 @@ async function intoLiveVolume(
   return {
     prepared: { job, path: beside, idShift: opened.idShift, exchangeWith: opened.path },
     stillThere: () => true,
+    async mayExchange() {
+      // A container that began meanwhile has the old tree mounted and would write into it until it is removed.
+      const users = usersOfVolume(await engine.containers(), target.name)
+      if (users.length === 0) return
+      const names = users.map((user) => user.name).join(', ')
+      const message = `containers began to use the volume during the restore: ${names}`
+      throw new HoldfastError('in-use', message.slice(0, 900))
+    },
     release: async () => {},
     async settle() {
       try {

@@ -32,6 +32,8 @@ export interface ReadyJob {
   readonly prepared: PreparedJob
   /** Is what is being read still the source? Asked before its snapshot is committed. */
   stillThere(): boolean
+  /** May what was built take the place of what is live? Asked right before. Rejects with `in-use`. */
+  mayExchange?(): Promise<void>
   /** The source is read, or the job is over: undo what was done for it. Called at least once; repeats do nothing. */
   release(): Promise<void>
   /** The job is over. */

@@ -23,6 +23,8 @@ export interface AskDeps {
   readonly attemptOf: (job: string) => { attempt: number; fence: number } | undefined
   /** Is what this job read still its source? */
   readonly stillThere: (job: string) => boolean
+  /** Rejects when the live tree of an in-place restore must not be replaced now. */
+  readonly mayExchange: (job: string) => Promise<void>
   readonly clock: Clock
   readonly random: Random
   readonly signal: AbortSignal
@@ -46,11 +48,7 @@ export async function serveAsk(
   try {
     const body = checkShape(asks[name].request as z.ZodType<unknown>, question.body, name)
     requireOwn(deps, name, body)
-    const answer =
-      name === 'commit'
-        ? await commit(deps, body as AskRequest<'commit'>)
-        : await pass(deps, name, body)
-    return { type: 'answer', ask, body: answer }
+    return { type: 'answer', ask, body: await answerTo(deps, name, body) }
   } catch (error) {
     const known = error instanceof HoldfastError
     return {
@@ -61,6 +59,13 @@ export async function serveAsk(
       retryable: worthRepeating(error),
     }
   }
+}
+
+async function answerTo(deps: AskDeps, name: AskName, body: unknown): Promise<unknown> {
+  if (name === 'commit') return commit(deps, body as AskRequest<'commit'>)
+  if (name !== 'exchange') return pass(deps, name, body)
+  await deps.mayExchange((body as AskRequest<'exchange'>).job)
+  return {}
 }
 
 /** A mover speaks for the jobs of its batch and for no other. */
@@ -74,7 +79,11 @@ function requireOwn(deps: AskDeps, name: AskName, body: unknown): void {
   }
 }
 
-function pass(deps: AskDeps, name: Exclude<AskName, 'commit'>, body: unknown): Promise<unknown> {
+function pass(
+  deps: AskDeps,
+  name: Exclude<AskName, 'commit' | 'exchange'>,
+  body: unknown,
+): Promise<unknown> {
   const answer = asks[name].answer as z.ZodType<unknown>
   return deps.plane.post(`batches/${deps.batch}/${name}`, body, answer, { signal: deps.signal })
 }

@@ -57,6 +57,7 @@ const ofCode: Readonly<Record<string, Reason>> = {
   'store-unavailable': 'store-unavailable',
   'clock-skew': 'clock-skew',
   exists: 'object-conflict',
+  'in-use': 'source-in-use',
   locked: 'repository-locked',
   'repository-absent': 'repository-damaged',
   internal: 'plane-unavailable',

@@ -47,6 +47,7 @@ export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<J
     })
     if (exchange.finished) return finishedBefore(batch, job)
     const restored = await fill(batch, job, reading, target)
+    await batch.plane.ask('exchange', { ...job.attempt }, { signal: job.signal })
     job.signal.throwIfAborted()
     // If we die before this line the old tree is live; in it or after it, a journal says which one is.
     exchange.commit()

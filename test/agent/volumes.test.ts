@@ -277,6 +277,23 @@ describe.skipIf(docker.missing)('an agent with an engine', () => {
     expect(readdirSync(old)).toEqual(['old'])
   })
 
+  it('replaces nothing under a container that began to use the volume meanwhile', async () => {
+    await volume('live')
+    writeFileSync(join(dataOf('live'), 'old'), '')
+    const sign = join(folder, 'go on')
+    const one = restore(inPlace('live', true), { script: `exchange-after:${sign}` })
+    const ended = carryOut(one)
+    await eventually('the mover began', () => agent.output().includes('a mover began'))
+    const late = await container('late', 'live')
+    writeFileSync(sign, '')
+    expect(await ended).toMatchObject({
+      outcome: 'failed',
+      message: `in-use: containers began to use the volume during the restore: ${mark}-late`,
+    })
+    expect(readdirSync(dataOf('live'))).toEqual(['old'])
+    expect((await stateOf(late.id)).Running).toBe(true)
+  })
+
   it('does not stop a container that would be gone for good', async () => {
     await volume('live')
     const options = { NetworkMode: 'none', AutoRemove: true, Binds: [`${mark}-live:/data`] }

@@ -242,6 +242,9 @@ export async function startFakePlane(
       pages.push({ page, last, bytes })
       return {}
     },
+    async exchange() {
+      return {}
+    },
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { makeAwkwardTree } from '../support/awkward-tree.ts'
 import { type Aspect, compareTrees } from '../support/compare-trees.ts'
 import { backupOf, makeHost, restoreOf, runMover, startMover } from './drive.ts'
+import { Refused } from './fake-plane.ts'
 import { openAge, type Scene, setScene } from './scene.ts'
 
 describe('restore', () => {
@@ -29,6 +30,7 @@ describe('restore', () => {
   afterAll(() => scene?.close())
   beforeEach(() => {
     scene.plane.onRequest = () => false
+    scene.plane.onAsk = () => {}
   })
 
   const differences = (target: string, ...ignore: Aspect[]) =>
@@ -49,6 +51,26 @@ describe('restore', () => {
     expect(differences(live)).toEqual([])
     expect(readFileSync(join(`${beside}.old`, 'old'), 'utf8')).toBe('old content')
     expect(readdirSync(volume).sort()).toEqual(['_data', '_data.holdfast-job.old'])
+  })
+
+  it('leaves the live tree alone when somebody began to use it while the new one was built', async () => {
+    const volume = scene.make('used volume')
+    const live = join(volume, '_data')
+    mkdirSync(live)
+    writeFileSync(join(live, 'old'), 'old content')
+    const beside = join(volume, '_data.holdfast-job')
+    scene.plane.onAsk = (name) => {
+      if (name !== 'exchange') return
+      expect(existsSync(join(beside, 'body'))).toBe(true)
+      throw new Refused('in-use', 'containers began to use the volume')
+    }
+    const wish = {
+      ...restoreOf(snapshot, 'v', live),
+      prepared: { path: beside, exchangeWith: live },
+    }
+    const ran = await runMover(scene.host, scene.plane, [wish])
+    expect(ran.done).toMatchObject([{ outcome: 'failed', reason: 'source-in-use' }])
+    expect(readdirSync(live)).toEqual(['old'])
   })
 
   it('leaves the live tree alone when it is cancelled, and goes on when it is tried again', async () => {
