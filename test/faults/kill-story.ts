@@ -21,6 +21,9 @@ const OVERRUN = 1.1
 /** `restic check --read-data` after this many kills, and at the end. */
 const CHECK_EVERY = 10
 
+/** A run that was struck starts anew within seconds; the agent's pauses between dials make it half a minute. In ms. */
+const PATIENCE = 120_000
+
 export interface KillReport {
   readonly kills: Readonly<Record<Victim, number>>
   readonly runs: number
@@ -58,6 +61,7 @@ async function story(fleet: Fleet, kills: number, seeded: Seeded): Promise<KillR
   const usual = Date.parse(calm.finishedAt!) - Date.parse(calm.startedAt!)
   const jobs = [calm.id]
   const struck: Record<Victim, number> = { mover: 0, agent: 0, plane: 0 }
+  const told: string[] = []
   let hits = 0
   // A kill can miss: the run was over already. Those runs count as runs, not as kills.
   for (let run = 0; hits < kills; run++) {
@@ -70,7 +74,10 @@ async function story(fleet: Fleet, kills: number, seeded: Seeded): Promise<KillR
     const hit = await kill(fleet, host, victim)
     const id = await request
     jobs.push(id)
-    const job = await settled(fleet, id)
+    told.push(`${victim} after ${delay} ms${hit ? '' : ' (missed)'}: ${id}`)
+    const job = await settled(fleet, id).catch((error: Error) => {
+      throw new Error(`${error.message}\n${told.join('\n')}`)
+    })
     if (job.outcome !== 'succeeded') {
       throw new Error(
         `job ${id}, whose ${victim} was killed after ${delay} ms, ended as ${job.outcome} (${job.reason}): ${job.message}`,
@@ -163,12 +170,17 @@ async function requestBackup(
   }
 }
 
-/** `job watch`, asked again as often as the control plane went away. */
+/** Looks until the job is over, as often as the control plane went away. */
 async function settled(fleet: Fleet, id: string): Promise<Job> {
-  for (let tries = 0; ; tries++) {
-    const ran = await fleet.attempt('job', 'watch', id)
-    const last = ran.json.at(-1)
-    if (last !== undefined && last.state === 'finished') return last as unknown as Job
-    if (tries === 5) throw new Error(`job ${id} could not be watched: ${ran.stderr}`)
+  const deadline = performance.now() + PATIENCE
+  let seen: Job | undefined
+  while (performance.now() < deadline) {
+    const answer = await fetch(`${fleet.url}/api/v1/jobs/${id}`, {
+      headers: { authorization: `Bearer ${fleet.token}` },
+    }).catch(() => undefined)
+    if (answer?.ok) seen = (await answer.json()) as Job
+    if (seen?.state === 'finished') return seen
+    await sleep(100)
   }
+  throw new Error(`job ${id} was not over after ${PATIENCE / 1_000} s: ${JSON.stringify(seen)}`)
 }

@@ -198,8 +198,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...wishes.environment,
     }
     mkdirSync(state, { recursive: true, mode: 0o700 })
-    if (directories !== undefined)
-      writeFileSync(join(state, 'host.yaml'), JSON.stringify({ directories }))
+    const allowed = { restoreDirectories: ['/'], inPlace: true, browseFiles: true }
+    writeFileSync(join(state, 'host.yaml'), JSON.stringify({ directories, ...allowed }))
     const { token } = await command.run('enroll-token', ...(vault ? ['--vault', vault] : []))
     const words = ['enroll', '--url', url, '--name', name, '--state', state]
     const enrolled = await agentCommand([...words, '--recovery', recovery.recipient], {
@@ -232,7 +232,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       async offers(source) {
         await eventually(
           `${name} offers ${source}`,
-          async () => (await command.list('sources')).some((one) => one.source === source),
+          async () =>
+            (await command.list('sources', '--host', name)).some((one) => one.source === source),
           30,
         )
       },
