@@ -15,24 +15,27 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('readHostRules', () => {
-  it('limits nothing without a file, and keeps the pinned recipient', async () => {
+  it('allows nothing that changes or reads what is there without a file, and keeps the pinned recipient', async () => {
     expect(await readHostRules(join(folder, 'absent'), RECIPIENT)).toEqual({
       recovery: RECIPIENT,
       allow: undefined,
-      directories: undefined,
-      restoreDirectories: undefined,
+      directories: [],
+      restoreDirectories: [],
+      inPlace: false,
+      browseFiles: false,
     })
   })
 
   it("lets the operator's file alone change the pinned recipient", async () => {
-    const text = `recovery: ${OTHER}\nallow: [backup, init]\ndirectories: [/srv]\ninPlace: false\n`
+    const text = `recovery: ${OTHER}\nallow: [backup, init]\ndirectories: [/srv]\nrestoreDirectories: [/]\ninPlace: true\n`
     writeFileSync(path, text)
     expect(await readHostRules(path, RECIPIENT)).toEqual({
       recovery: OTHER,
       allow: ['backup', 'init'],
       directories: ['/srv'],
-      restoreDirectories: undefined,
-      inPlace: false,
+      restoreDirectories: ['/'],
+      inPlace: true,
+      browseFiles: false,
     })
   })
 
@@ -59,7 +62,7 @@ describe('readHostRules', () => {
     await expect(failed).rejects.toThrow(expected)
     await expect(failed).rejects.toThrow(path)
     await expect(failed).rejects.toMatchObject({
-      hint: 'host.yaml may hold recovery (age1…), allow (a list of init, backup, verify, restore, browse), directories and restoreDirectories (lists of absolute paths), inPlace (true or false)',
+      hint: 'host.yaml may hold recovery (age1…), allow (a list of init, backup, verify, restore, browse), directories and restoreDirectories (lists of absolute paths), inPlace and browseFiles (true or false)',
     })
   })
 })

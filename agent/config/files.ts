@@ -34,25 +34,42 @@ export function readEnrolment(path: string): Enrolment | undefined {
 const MENDED = 'restore the file, or enrol the host again with an empty state directory'
 
 const directories = z.array(absolutePath).max(1_000)
+/** As sources, and `/` for any. */
+const targets = z
+  .array(
+    z
+      .string()
+      .refine(
+        (path) => path === '/' || absolutePath.safeParse(path).success,
+        'must be an absolute path without empty, "." or ".." parts',
+      ),
+  )
+  .max(1_000)
 
 const hostFile = z.strictObject({
   recovery: ageRecipient.optional(),
   allow: z.array(jobKind).optional(),
-  directories: directories.optional(),
-  restoreDirectories: directories.optional(),
-  inPlace: z.boolean().optional(),
+  directories: directories.default([]),
+  restoreDirectories: targets.default([]),
+  inPlace: z.boolean().default(false),
+  browseFiles: z.boolean().default(false),
 })
 
-/** What this host lets the control plane ask for; undefined: no limit, but for `recovery`. */
+/**
+ * What this host lets the control plane ask for. Without a word from the operator a control plane in wrong hands
+ * can restore to new volumes and list names; it can change nothing that is there, and read no content.
+ */
 export interface HostFile {
   readonly recovery: string | undefined
+  /** Undefined: every kind. */
   readonly allow: readonly JobKind[] | undefined
-  readonly directories: readonly string[] | undefined
-  readonly restoreDirectories: readonly string[] | undefined
-  readonly inPlace: boolean | undefined
+  readonly directories: readonly string[]
+  readonly restoreDirectories: readonly string[]
+  readonly inPlace: boolean
+  readonly browseFiles: boolean
 }
 
-const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths), inPlace (true or false)`
+const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths), inPlace and browseFiles (true or false)`
 
 /** The operator's rules with the pinned recipient. Throws `invalid` naming file, field, value and rule. */
 export async function readHostRules(path: string, pinned: string | undefined): Promise<HostFile> {
@@ -69,6 +86,6 @@ export async function readHostRules(path: string, pinned: string | undefined): P
   }
   const parsed = hostFile.safeParse(value)
   if (!parsed.success) throw settingError(path, parsed.error, value, REMEDY)
-  const { recovery, allow, directories: sources, restoreDirectories, inPlace } = parsed.data
-  return { recovery: recovery ?? pinned, allow, directories: sources, restoreDirectories, inPlace }
+  const { recovery = pinned, allow, ...rest } = parsed.data
+  return { recovery, allow, ...rest }
 }

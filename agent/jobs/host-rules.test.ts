@@ -23,7 +23,8 @@ describe('a directory that the host allows', () => {
       expect(isReallyWithin(join(folder, path), allowed), path).toBe(true)
     }
     expect(isReallyWithin(join(folder, 'secret'), allowed)).toBe(false)
-    expect(isReallyWithin('/anywhere', undefined)).toBe(true)
+    expect(isReallyWithin('/anywhere', ['/'])).toBe(true)
+    expect(isReallyWithin('/anywhere', [])).toBe(false)
   })
 
   it('does not allow what a symlink in it leads to', () => {

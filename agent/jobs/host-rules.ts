@@ -8,28 +8,26 @@ export interface HostRules {
   readonly recovery: string | undefined
   /** Kinds of job that are carried out; undefined: all. */
   readonly allow: readonly JobKind[] | undefined
-  /** Directories that may be backed up, with all below them; undefined: any. */
-  readonly directories: readonly string[] | undefined
-  /** Directories that may be restored into, with all below them; undefined: any that is absent or empty. */
-  readonly restoreDirectories: readonly string[] | undefined
-  /** False: nothing is restored over a volume that is there. */
-  readonly inPlace: boolean | undefined
+  /** Directories that may be backed up, with all below them. */
+  readonly directories: readonly string[]
+  /** Directories that may be restored into, with all below them. */
+  readonly restoreDirectories: readonly string[]
+  /** May a snapshot take the place of what a volume holds? */
+  readonly inPlace: boolean
+  /** May the content of single files be read out of a snapshot? Names may be. */
+  readonly browseFiles: boolean
 }
 
 /** Is `path` one of `allowed`, or below one? By its letters alone. */
-export function isWithin(path: string, allowed: readonly string[] | undefined): boolean {
-  return (
-    allowed === undefined ||
-    allowed.some((folder) => path === folder || path.startsWith(`${folder.replace(/\/$/, '')}/`))
+export function isWithin(path: string, allowed: readonly string[]): boolean {
+  return allowed.some(
+    (folder) => path === folder || path.startsWith(`${folder.replace(/\/$/, '')}/`),
   )
 }
 
 /** As `isWithin`, and also where symlinks lead: whoever may write in an allowed folder allows no other. */
-export function isReallyWithin(path: string, allowed: readonly string[] | undefined): boolean {
-  return (
-    allowed === undefined ||
-    (isWithin(path, allowed) && isWithin(realOf(path), allowed.map(realOf)))
-  )
+export function isReallyWithin(path: string, allowed: readonly string[]): boolean {
+  return isWithin(path, allowed) && isWithin(realOf(path), allowed.map(realOf))
 }
 
 /** The path with every symlink followed; the part that is not there yet stays as it is. */

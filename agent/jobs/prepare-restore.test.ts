@@ -15,7 +15,7 @@ function refusal(parameters: object, rules: Partial<HostRules>, options: object 
   const open = async () => new TextEncoder().encode(JSON.stringify(options))
   // What a restore that goes on would need is left out.
   const deps = {
-    rules: { recovery: undefined, allow: undefined, directories: undefined, ...rules },
+    rules: { restoreDirectories: [], inPlace: false, ...rules },
     engine: () => engine,
     hostKey: async () => ({ recipient: '', open }),
     journal: { wasMadeFor: () => false },
@@ -49,19 +49,19 @@ describe('driver options that came with a restore', () => {
     }
   })
 
-  it('are taken where the file allows the place, where they name none, and where there is no limit', async () => {
+  it('are taken where the file allows the place, and where they name none', async () => {
     const there = 'there is a volume data already'
     expect(await refusal(same, rules, bind('/srv/restores/data'))).toBe(there)
     expect(
       await refusal(same, rules, { type: 'nfs', o: 'addr=192.0.2.1', device: ':/export' }),
     ).toBe(there)
-    expect(await refusal(same, {}, bind('/srv/data'))).toBe(there)
+    expect(await refusal(same, {}, bind('/srv/data'))).toContain('driver options name a place')
   })
 })
 
 describe('a restore over a volume that is there', () => {
-  it('is refused where the host says so', async () => {
+  it('is refused unless the host allows it', async () => {
     const target = { kind: 'in-place', name: 'data', stopContainers: true, keepOldHours: 24 }
-    expect(await refusal({ target }, { inPlace: false })).toContain('"inPlace: false"')
+    expect(await refusal({ target }, {})).toContain('set "inPlace: true" in host.yaml')
   })
 })

@@ -143,10 +143,10 @@ async function intoLiveVolume(
   job: string,
   target: Extract<Restore['target'], { kind: 'in-place' }>,
 ): Promise<ReadyJob> {
-  if (deps.rules.inPlace === false) {
+  if (!deps.rules.inPlace) {
     throw new JobRefusal(
       'permission-denied',
-      'the host\'s own file does not allow restores over a volume that is there; remove "inPlace: false" from host.yaml, or restore into a new volume',
+      'the host\'s own file does not allow restores over a volume that is there; set "inPlace: true" in host.yaml, or restore into a new volume',
     )
   }
   const engine = requireEngine(deps)

@@ -85,6 +85,12 @@ async function prepare(deps: PrepareDeps, batch: string, job: AssignedJob): Prom
       `the host's own file does not allow ${parameters.kind} jobs; add it to "allow" in host.yaml`,
     )
   }
+  if (parameters.kind === 'browse' && parameters.what === 'file' && !rules.browseFiles) {
+    throw new JobRefusal(
+      'permission-denied',
+      'the host\'s own file does not let file contents be read this way; set "browseFiles: true" in host.yaml, or restore the file',
+    )
+  }
   if (
     (parameters.kind === 'init' || parameters.kind === 'backup') &&
     rules.recovery === undefined

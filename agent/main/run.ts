@@ -77,7 +77,7 @@ export async function run(
 
   const watcher = createWatcher({
     connect: () => connectEngine(address),
-    directories: () => rules.directories ?? [],
+    directories: () => rules.directories,
     clock,
     log,
     onInventory: (inventory) => outbox.add({ kind: 'inventory', inventory }),

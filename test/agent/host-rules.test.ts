@@ -118,6 +118,27 @@ describe('a host', () => {
     expect(inventory?.inventory.directories).toEqual([offered])
   })
 
+  it('changes nothing that is there and reads no content without a word from its operator', async () => {
+    await begin({ rules: '{}', password: 'p' })
+    expect(await carryOut(restoreTo(`${folder}/restores/there`))).toMatchObject({
+      reason: 'permission-denied',
+    })
+    expect(await carryOut(backupJob(folder))).toMatchObject({ reason: 'permission-denied' })
+    const browse = {
+      kind: 'browse' as const,
+      snapshot: 'a'.repeat(64),
+      source: { kind: 'volume' as const, name: 'data' },
+      path: '',
+      recipient: 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p',
+    }
+    expect(await carryOut(job({ ...browse, what: 'file' }))).toMatchObject({
+      outcome: 'failed',
+      reason: 'permission-denied',
+      message: expect.stringContaining('"browseFiles: true" in host.yaml'),
+    })
+    expect(await carryOut(job({ ...browse, what: 'list' }))).toMatchObject({ outcome: 'succeeded' })
+  })
+
   it('does not start with a file it cannot follow, and names the field', async () => {
     state = await enrolHost(plane)
     writeFileSync(join(state, 'host.yaml'), 'allow: everything\n')

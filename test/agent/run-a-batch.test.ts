@@ -160,7 +160,7 @@ describe('a batch', () => {
     await eventually('a mover began', () => output().includes('a mover began'))
     gone = true
     await eventually('the mover was killed', () => output().includes('the mover ended'))
-    expect(output()).toContain('jobs were given to a newer attempt')
+    await eventually('that was said', () => output().includes('jobs were given to a newer attempt'))
     expect(finishOf(backup.id)).toBeUndefined()
   })
 
@@ -186,7 +186,7 @@ describe('a batch', () => {
   })
 
   it('says why a job cannot be begun, and carries out the others', async () => {
-    const missing = backupJob('/nonexistent/folder')
+    const missing = backupJob(`${source}/nonexistent`)
     const volume = job({
       kind: 'backup',
       source: { kind: 'volume', name: 'data' },

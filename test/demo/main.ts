@@ -209,7 +209,10 @@ async function makeSource(
     // The host's own file says which of its directories may be backed up.
     const state = join(folder, 'holdfast', 'agent')
     mkdirSync(state, { recursive: true, mode: 0o700 })
-    writeFileSync(join(state, 'host.yaml'), `directories:\n  - ${path}\n`)
+    writeFileSync(
+      join(state, 'host.yaml'),
+      `directories: [${path}]\nrestoreDirectories: [${folder}]\n`,
+    )
     return { words: ['--directory', path], name: path, path }
   }
   await engine.docker.createVolume({ Name: name, Labels: { 'holdfast.demo': 'true' } })

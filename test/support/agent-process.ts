@@ -1,7 +1,7 @@
 // A real agent as a child process, enrolled with a plane, in a state directory of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -73,6 +73,8 @@ export async function enrolHost(
     env: options.env ?? {},
   })
   if (ended.code !== 0) throw new Error(`enrolment failed: ${ended.stderr}`)
+  const rules = { directories: [tmpdir()], restoreDirectories: ['/'], inPlace: true }
+  writeFileSync(join(state, 'host.yaml'), JSON.stringify(rules))
   return state
 }
 

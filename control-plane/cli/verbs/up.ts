@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -55,6 +55,7 @@ async function up(context: Context, options: Options): Promise<void> {
     HOLDFAST_STATE_DIR: agentState,
     ...(options.listen === undefined ? {} : { HOLDFAST_LISTEN: options.listen }),
   }
+  await allowEverything(agentState)
   const { url, token } = await initialise(environment, false)
   let result: Up = { url, data }
   if (token !== undefined)
@@ -78,6 +79,23 @@ async function up(context: Context, options: Options): Promise<void> {
     stop.abort()
     await plane
   }
+}
+
+/** Here the control plane is this machine's own: what it may ask for needs no second word. Never overwritten. */
+const HOST_RULES = `# Written by \`holdfast up\`: control plane and host are one machine.
+# What the control plane may ask this host for; see agent/README.md.
+restoreDirectories: ["/"]
+inPlace: true
+browseFiles: true
+`
+
+async function allowEverything(agentState: string): Promise<void> {
+  await mkdir(agentState, { recursive: true, mode: 0o700 })
+  await writeFile(join(agentState, 'host.yaml'), HOST_RULES, { mode: 0o600, flag: 'wx' }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+    },
+  )
 }
 
 function defaultData(env: NodeJS.ProcessEnv): string {
