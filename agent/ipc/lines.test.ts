@@ -82,4 +82,15 @@ describe('createLineWriter', () => {
     await new Promise((resolve) => setImmediate(resolve))
     await expect(writer.write('x')).rejects.toThrow('gone')
   })
+
+  it('rejects when the reader goes without an error, before the line or while it waits', async () => {
+    const gone = new PassThrough()
+    gone.destroy()
+    await new Promise((resolve) => setImmediate(resolve))
+    await expect(createLineWriter(gone, 100).write('x')).rejects.toThrow('gone')
+    const full = new PassThrough({ highWaterMark: 1 })
+    const waiting = createLineWriter(full, 100).write('xx')
+    setImmediate(() => full.destroy())
+    await expect(waiting).rejects.toThrow('gone')
+  })
 })

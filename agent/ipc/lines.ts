@@ -52,7 +52,19 @@ export function createLineWriter(output: Writable, limit: number): LineWriter {
   })
   async function writeNow(line: string): Promise<void> {
     if (failed !== undefined) throw failed
-    if (!output.write(`${line}\n`)) await once(output, 'drain')
+    // A stream that was closed in good order reports no error, and never drains either.
+    if (!output.writable) throw new Error('the far side is gone')
+    if (output.write(`${line}\n`)) return
+    const settled = new AbortController()
+    const { signal } = settled
+    const closed = once(output, 'close', { signal }).then(() => {
+      throw failed ?? new Error('the far side is gone')
+    })
+    try {
+      await Promise.race([once(output, 'drain', { signal }), closed])
+    } finally {
+      settled.abort()
+    }
   }
   return {
     write(line) {
