@@ -40,7 +40,13 @@ export function createWire(): Wire {
 
   const write = async (to: Socket, piece: Buffer) => {
     if (to.destroyed || to.write(piece)) return
-    await new Promise<void>((go) => to.once('drain', go).once('close', () => go()))
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        to.off('drain', go).off('close', go)
+        resolve()
+      }
+      to.once('drain', go).once('close', go)
+    })
   }
   const carry = async (from: Socket, to: Socket, count: (bytes: number) => void) => {
     for await (const piece of from as AsyncIterable<Buffer>) {
