@@ -1,3 +1,4 @@
+// Long because: every answer a store can give is a case here, and all of them share one scripted store.
 import { createHash } from 'node:crypto'
 import { Agent, createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

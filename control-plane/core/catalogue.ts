@@ -1,5 +1,6 @@
 // Snapshots and repositories, for people.
 
+import type { AuditEvent } from '../../shared/audit/event.ts'
 import { formatInstant } from '../../shared/clock.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import type {
@@ -10,6 +11,9 @@ import type {
   SnapshotFilter,
 } from '../ports/store/catalogue.ts'
 import type { FleetStore } from '../ports/store/fleet.ts'
+import { actorOf, type Identity } from './access.ts'
+import type { Basics } from './deps.ts'
+import { newEvent } from './event.ts'
 import { type DiskVaults, type ResticCommands, resticCommands } from './restic-command.ts'
 
 export type Catalogue = ReturnType<typeof createCatalogue>
@@ -19,12 +23,16 @@ export interface RepositoryFacts {
   readonly restic: ResticCommands
 }
 
-export function createCatalogue(deps: {
-  store: CatalogueStore
-  fleet: Pick<FleetStore, 'host'>
-  /** Undefined where the runtime has no disk. */
-  disk: DiskVaults | undefined
-}) {
+export function createCatalogue(
+  deps: Basics & {
+    store: CatalogueStore
+    /** Keeps an event of something that was only read. */
+    record: (event: AuditEvent) => Promise<void>
+    fleet: Pick<FleetStore, 'host'>
+    /** Undefined where the runtime has no disk. */
+    disk: DiskVaults | undefined
+  },
+) {
   const { store } = deps
   const withCommands = (repository: Repository): RepositoryFacts => ({
     repository,
@@ -68,13 +76,30 @@ export function createCatalogue(deps: {
       return (await store.repositories()).map(withCommands)
     },
 
-    /** By id, or by its host's id or name; with the escrowed recovery passwords, sealed. */
-    async repository(idOrHost: string): Promise<RepositoryFacts & { escrows: readonly Escrow[] }> {
+    /**
+     * By id, or by its host's id or name; with the escrowed recovery passwords, sealed. Whoever took those
+     * with them is noted in the log before they get them.
+     */
+    async repository(
+      idOrHost: string,
+      by: Identity,
+    ): Promise<RepositoryFacts & { escrows: readonly Escrow[] }> {
       const repository = await store.repository(idOrHost)
       if (repository === undefined) {
         throw new HoldfastError('not-found', `there is no repository "${idOrHost}"`)
       }
-      return { ...withCommands(repository), escrows: await store.escrows(repository.id) }
+      const escrows = await store.escrows(repository.id)
+      await deps.record(
+        newEvent(deps, {
+          actor: actorOf(by),
+          action: 'escrow.read',
+          target: `repository:${repository.id}`,
+          outcome: 'ok',
+          host: repository.host,
+          details: { escrows: escrows.length },
+        }),
+      )
+      return { ...withCommands(repository), escrows }
     },
   }
 }

@@ -50,8 +50,11 @@ export function createFinish(deps: FinishDeps) {
     const made = await commits.acceptedSnapshot(job.id)
     if (made !== undefined) {
       // Lost or cancelled after the commit: the snapshot is there and whole all the same.
+      const signed = outcomeOf(made.counts)
       const late = end.outcome === 'lost' || end.outcome === 'cancelled'
-      return late ? { ...end, ...outcomeOf(made.counts), counts: end.counts ?? made.counts } : end
+      // What the signed receipt counts as left out is no success, whatever is said afterwards.
+      const better = end.outcome === 'succeeded' && signed.outcome === 'warning'
+      return late || better ? { ...end, ...signed, counts: end.counts ?? made.counts } : end
     }
     if (!good) return end
     const commit = await commits.find(job.id, job.attempt)

@@ -62,7 +62,7 @@ export function createRepositoryRoutes({ catalogue }: { catalogue: Catalogue }) 
   return createRoutes()
     .openapi(list, async (c) => c.json({ items: (await catalogue.repositories()).map(shown) }, 200))
     .openapi(show, async (c) => {
-      const found = await catalogue.repository(c.req.valid('param').id)
+      const found = await catalogue.repository(c.req.valid('param').id, c.get('identity'))
       const escrows = found.escrows.map((one) => ({ ...one, at: at(one.at) }))
       return c.json({ ...shown(found), escrows }, 200)
     })

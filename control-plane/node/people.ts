@@ -45,7 +45,13 @@ export function createPeople(deps: PeopleDeps) {
   const basics = { clock, random }
   const { audit, fleet, policies } = stores
   const apiTokens = createApiTokens({ ...basics, store: stores.apiTokens })
-  const catalogue = createCatalogue({ store: stores.catalogue, fleet, disk: deps.disk })
+  const catalogue = createCatalogue({
+    ...basics,
+    store: stores.catalogue,
+    record: audit.record,
+    fleet,
+    disk: deps.disk,
+  })
   const idempotency = createIdempotency({ ...basics, store: stores.idempotency, box: deps.box })
   const jobListing = createJobListing({ ...basics, store: stores.jobRequests, fleet })
 

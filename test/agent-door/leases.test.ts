@@ -219,6 +219,25 @@ describe('the end of a job', () => {
     }
   })
 
+  it('is a warning when the signed receipt counts what was left out, whatever was said', async () => {
+    const agent = await rig.readyAgent()
+    const { run, job } = await rig.started(agent)
+    const { packs, indexes, snapshot } = thingsOf(job)
+    const stored = { packs, indexes, snapshot }
+    const granted = await agent.ask(run, 'grants', { wanted: wantedOf(stored), stored: [] }, job)
+    for (const [at, grant] of granted.body.grants.entries()) {
+      rig.objects.upload(grant.url, [...packs, ...indexes][at]!)
+    }
+    const counts = { files: 9, bytes: 100, unreadable: 1, milliseconds: 5 }
+    const receipt = agent.receipt(run, job, stored, { counts })
+    expect((await agent.commitThrough(run, receipt, snapshot)).body.state).toBe('accepted')
+    await agent.finish(run, job)
+    expect(await rig.row('SELECT outcome, reason FROM jobs WHERE id = ?', [job.id])).toMatchObject({
+      outcome: 'warning',
+      reason: 'files-unreadable',
+    })
+  })
+
   it('with warnings keeps the snapshot, alerts, and stores counts and the sealed report', async () => {
     const agent = await rig.readyAgent()
     const started = await rig.started(agent)

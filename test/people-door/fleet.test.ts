@@ -230,6 +230,11 @@ describe('repositories', () => {
       /^sudo -u holdfast env RESTIC_PASSWORD_FILE=recovery\.password restic -r \/.*\/vaults\/[0-9a-f-]+\/repositories\/[0-9a-f-]+ --no-lock snapshots$/,
     )
     expect((await get(`repositories/${host.repository}`)).body).toEqual(body)
+    const seen = await rig.database.read(
+      "SELECT COUNT(*) AS n FROM audit WHERE action = 'escrow.read' AND target = ?",
+      [`repository:${host.repository}`],
+    )
+    expect(seen.rows[0]?.n).toBe(2)
     expect((await get('repositories')).body.items.length).toBeGreaterThan(0)
     expect((await get('repositories/none')).body.detail).toBe('there is no repository "none"')
   })
