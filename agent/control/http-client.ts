@@ -118,7 +118,8 @@ export function createPlaneHttp(deps: {
       if (cause instanceof HoldfastError) throw cause
       if (signal?.aborted) throw signal.reason
       const why = timeout.aborted ? `no answer within ${patience / SECOND} s` : codeOf(cause)
-      throw new HoldfastError('plane-unavailable', `${url.host} could not be reached: ${why}`)
+      const message = `${url.host} could not be reached: ${why}`
+      throw new HoldfastError('plane-unavailable', message, remedyFor(why))
     }
     if (status < 200 || status > 299) throw problemOf(status, text)
     if (text === '') return {}
@@ -134,6 +135,16 @@ export function createPlaneHttp(deps: {
 }
 
 /** A network error by its code, or by a message that cannot hold anything of ours. */
+/** OpenSSL's words for a certificate that nobody vouches for (`X509_V_ERR_…`), as Node spells them. */
+const DISTRUST = /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_SELF_SIGNED_|CERT_UNTRUSTED)/
+
+function remedyFor(why: string): { hint?: string } {
+  if (!DISTRUST.test(why)) return {}
+  return {
+    hint: 'nobody this host trusts vouches for its certificate: name its authority in HOLDFAST_CA_FILE',
+  }
+}
+
 function codeOf(cause: unknown): string {
   const code = (cause as { code?: unknown } | null)?.code
   if (typeof code === 'string') return code
