@@ -108,12 +108,18 @@ async function openByHolder(
   const { host, clock } = deps
   try {
     const holder = await holdVolume({ engine, info, volume: volume.name, path, host, clock })
+    const isHeld = () => mountAt(currentMounts(), path)?.id === holder.mountId
+    // The commit asks long after the files were read and the volume was let go of: the last look counts.
+    let atRelease: boolean | undefined
     return {
       volume,
       path,
       idShift,
-      stillThere: () => mountAt(currentMounts(), path)?.id === holder.mountId,
-      release: () => holder.release(),
+      stillThere: () => atRelease ?? isHeld(),
+      async release() {
+        atRelease ??= isHeld()
+        await holder.release()
+      },
     }
   } catch (error) {
     if (!(error instanceof NotMountedError)) throw error

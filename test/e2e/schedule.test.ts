@@ -7,7 +7,7 @@ import { eventually } from '../support/agent-process.ts'
 import { type Fleet, type FleetHost, type Job, startFleet } from '../support/fleet.ts'
 
 /** Seconds between two slots: more than a run takes, and few enough to wait for some. */
-const EVERY = 10
+const EVERY = 6
 
 let fleet: Fleet
 let host: FleetHost

@@ -18,7 +18,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { unmountBelow } from '../rig/leftovers.ts'
 import { useDocker, useRestic } from '../rig/parts.ts'
 import { agentCommand, eventually } from '../support/agent-process.ts'
-import { diskRepository, type Fleet, type Job, startFleet } from '../support/fleet.ts'
+import {
+  diskRepository,
+  type Fleet,
+  type FleetHost,
+  type Job,
+  startFleet,
+} from '../support/fleet.ts'
 import { createSeeded } from '../support/seeded.ts'
 
 const docker = await useDocker()
@@ -35,6 +41,22 @@ function makeSource(name: string): string {
   mkdirSync(folder)
   writeFileSync(join(folder, 'plain'), 'plain\n')
   return folder
+}
+
+/** What one host offers for several tests, by name. */
+const shared = ['restless', 'forgetful', 'damaged'] as const
+let sharedHost: FleetHost | undefined
+
+/** A directory of the host that several tests share. */
+async function onSharedHost(name: (typeof shared)[number]) {
+  if (sharedHost === undefined) {
+    const directories = shared.map((one) => makeSource(`source-${one}`))
+    sharedHost = await fleet.host('plain', { directories })
+    await sharedHost.offers(`directory:${directories[0]}`)
+  }
+  const host = sharedHost
+  const source = join(fleet.folder, `source-${name}`)
+  return { host, source, backup: () => host.backup(`directory:${source}`) }
 }
 
 /** A host of its own with one directory to back up. */
@@ -58,7 +80,6 @@ describe.skipIf(docker.missing ?? restic.missing)('A host', () => {
     // In a user namespace that knows only root, even root may not read the files of others.
     const { host, source } = await hostWith('unreadable', {
       through: ['unshare', '--user', '--map-root-user'],
-      // Enrolled outside: its state belongs to root, who is mapped.
     })
     writeFileSync(join(source, 'locked-away'), 'secret\n')
     chownSync(join(source, 'locked-away'), 4_242, 4_242)
@@ -80,7 +101,7 @@ describe.skipIf(docker.missing ?? restic.missing)('A host', () => {
   })
 
   test('whose file changes while it is read says so in a warning', async () => {
-    const { source, backup } = await hostWith('restless')
+    const { source, backup } = await onSharedHost('restless')
     const restless = join(source, 'restless')
     writeFileSync(restless, createSeeded('restless').bytes(30_000_000))
     const fd = openSync(restless, 'r+')
@@ -116,7 +137,7 @@ describe.skipIf(docker.missing ?? restic.missing)('A host', () => {
   })
 
   test('with the wrong password fails with 12', async () => {
-    const { host, source, backup } = await hostWith('forgetful')
+    const { host, source, backup } = await onSharedHost('forgetful')
     expect((await backup()).outcome).toBe('succeeded')
     const file = join(host.state, 'repository.password')
     const right = readFileSync(file, 'utf8')
@@ -129,7 +150,7 @@ describe.skipIf(docker.missing ?? restic.missing)('A host', () => {
   })
 
   test('whose repository lost the end of a pack finds it by verifying, and restores nothing of it', async () => {
-    const { host, source, backup } = await hostWith('damaged')
+    const { host, source, backup } = await onSharedHost('damaged')
     writeFileSync(join(source, 'large'), createSeeded('large').bytes(3_000_000))
     const { snapshot } = await backup()
     const folder = join(diskRepository(fleet.data, host.repository), 'data')
