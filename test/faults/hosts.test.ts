@@ -44,7 +44,7 @@ function makeSource(name: string): string {
 }
 
 /** What one host offers for several tests, by name. */
-const shared = ['restless', 'forgetful', 'damaged'] as const
+const shared = ['restless', 'forgetful'] as const
 let sharedHost: FleetHost | undefined
 
 /** A directory of the host that several tests share. */
@@ -150,7 +150,7 @@ describe.skipIf(docker.missing ?? restic.missing)('A host', () => {
   })
 
   test('whose repository lost the end of a pack finds it by verifying, and restores nothing of it', async () => {
-    const { host, source, backup } = await onSharedHost('damaged')
+    const { host, source, backup } = await hostWith('damaged')
     writeFileSync(join(source, 'large'), createSeeded('large').bytes(3_000_000))
     const { snapshot } = await backup()
     const folder = join(diskRepository(fleet.data, host.repository), 'data')
