@@ -7,8 +7,11 @@ import { checkShape } from '../../shared/protocol/wire.ts'
 import { type AskName, type AskRequest, asks, type ToMover } from '../ipc/messages.ts'
 import type { CommitAnswer, Plane } from './plane.ts'
 
-/** Between two questions about a commit whose claims are being compared with the store. */
-const FIRST_POLL: Duration = SECOND
+/**
+ * Between two questions about a commit whose claims are being compared with the store. A few claims take
+ * milliseconds, and a batch has up to a hundred commits one after the other; half a million take a minute.
+ */
+const FIRST_POLL: Duration = SECOND / 40
 const LAST_POLL: Duration = 5 * SECOND
 /** Between two tries of a commit while the control plane is away. */
 const COMMIT_RETRY: Duration = 10 * SECOND
