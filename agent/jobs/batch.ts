@@ -57,8 +57,6 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
   const open = new Map(run.jobs.map((job) => [job.id, job]))
   const ready = new Map<string, ReadyJob>()
   const cancelled = new Set<string>()
-  /** Sources that were let go of: was each still the same one at its last byte? */
-  const readWhole = new Map<string, boolean>()
   let mover: MoverProcess | undefined
   let leaseHeld = true
   let abandoned = false
@@ -176,17 +174,9 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
     },
   })
 
-  /** The mover has read its source: what was held for it may go, so this is the last moment to look at it. */
-  async function letGo(id: string): Promise<void> {
-    const done = ready.get(id)
-    if (done === undefined) return
-    if (!readWhole.has(id)) readWhole.set(id, done.stillThere())
-    await done.release()
-  }
-
   async function take(message: FromMover): Promise<void> {
     if (message.type === 'progress') return keeper.progress(message.job, message.progress)
-    if (message.type === 'released') return letGo(message.job)
+    if (message.type === 'released') return ready.get(message.job)?.release()
     if (message.type === 'log') return relay(message)
     if (message.type === 'done') {
       const job = open.get(message.job)
@@ -203,7 +193,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
         host: deps.host,
         sign: deps.sign,
         attemptOf: (job) => known.find((entry) => entry.job === job),
-        stillThere: (job) => readWhole.get(job) ?? ready.get(job)?.stillThere() ?? true,
+        stillThere: (job) => ready.get(job)?.stillThere() ?? true,
         mayExchange: async (job) => ready.get(job)?.mayExchange?.(),
         clock,
         random: deps.random,
