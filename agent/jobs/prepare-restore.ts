@@ -282,7 +282,10 @@ async function stopUsers(
   }
 }
 
-/** Start again what the journal says was stopped, the last one stopped first. Resolves with their names. */
+/**
+ * Start again what the journal says was stopped, the last one stopped first. Resolves with their names. One that
+ * does not start keeps no other from it; it stays in the journal, and its error is thrown when all were tried.
+ */
 export async function startStopped(
   deps: Pick<PrepareDeps, 'journal'>,
   engine: Engine,
@@ -290,11 +293,17 @@ export async function startStopped(
 ): Promise<string[]> {
   const { journal } = deps
   const started: string[] = []
+  const failures: unknown[] = []
   for (const { container } of journal.stopped.filter(which).toReversed()) {
-    const there = await startAgain(engine, container)
-    journal.restarted(container.id)
-    if (there) started.push(container.name)
+    try {
+      const there = await startAgain(engine, container)
+      journal.restarted(container.id)
+      if (there) started.push(container.name)
+    } catch (error) {
+      failures.push(error)
+    }
   }
+  if (failures.length > 0) throw failures[0]
   return started
 }
 

@@ -13,6 +13,8 @@ import { isAlive } from './process-identity.ts'
 
 /** How often old trees of in-place restores are looked at: they are kept for hours. */
 const TIDY_EVERY: Duration = 10 * MINUTE
+/** Somebody's service is down: a container that did not start is tried again this soon. */
+const START_EVERY: Duration = 10 * SECOND
 /** A killed process is gone within this, unless the kernel holds it in a system call. */
 const KILL_PATIENCE: Duration = 10 * SECOND
 
@@ -72,9 +74,16 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
     }
   }
 
-  /** What a batch stopped that no longer runs. */
+  /** Of a batch that no longer runs: nobody else starts it again. */
+  const isIdle = ({ batch }: { batch: string }): boolean => !running.has(batch)
+  let starting: Promise<string[]> | undefined
+
+  /** What such batches stopped. One at a time: two would start, and pause, the same container side by side. */
   function startIdle(engine: Engine): Promise<string[]> {
-    return startStopped(deps, engine, ({ batch }) => !running.has(batch))
+    starting ??= startStopped(deps, engine, isIdle).finally(() => {
+      starting = undefined
+    })
+    return starting
   }
 
   return {
@@ -152,7 +161,8 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
             log.error('containers could not be started again', { error: describeError(error) }),
           )
         }
-        await clock.sleep(TIDY_EVERY, signal).catch(() => {})
+        const down = journal.stopped.some(isIdle)
+        await clock.sleep(down ? START_EVERY : TIDY_EVERY, signal).catch(() => {})
       }
       const all = [...running.values()]
       for (const batch of all) batch.abandon()
