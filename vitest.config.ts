@@ -14,8 +14,12 @@ export default defineConfig({
     ],
     globalSetup: ['./test/rig/global-setup.ts'],
     pool: 'forks',
-    // Real engines and gateways run beside the workers: more than four would only wait for each other.
-    maxWorkers: Math.min(4, Math.max(2, availableParallelism())),
+    // Tests wait for real clocks more than they compute, so one more than there are cores; real engines and
+    // gateways run beside the workers, and beyond four they would only wait for each other.
+    maxWorkers: Math.min(4, availableParallelism() + 1),
+    // Processes are killed at random moments on a machine others load too. A second failure is a failure; the
+    // runner says which tests needed a second try.
+    retry: process.env.CI ? 1 : 0,
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },
