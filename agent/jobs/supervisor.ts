@@ -77,6 +77,8 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
   /** Of a batch that no longer runs: nobody else starts it again. */
   const isIdle = ({ batch }: { batch: string }): boolean => !running.has(batch)
   let starting: Promise<string[]> | undefined
+  /** What a former run stopped was started once, and told: what is left is for the rounds. */
+  let recovered = false
 
   /** What such batches stopped. One at a time: two would start, and pause, the same container side by side. */
   function startIdle(engine: Engine): Promise<string[]> {
@@ -110,7 +112,9 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
     },
 
     async recoverContainers(engine) {
-      const started = await startIdle(engine)
+      const started = await startIdle(engine).finally(() => {
+        recovered = true
+      })
       if (!holdersRemoved) {
         const removed = await removeLeftovers(engine, host)
         holdersRemoved = true
@@ -156,7 +160,7 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
       while (!signal.aborted) {
         await tidy()
         const engine = deps.engine()
-        if (engine !== undefined && journal.stopped.length > 0) {
+        if (engine !== undefined && recovered && journal.stopped.some(isIdle)) {
           await startIdle(engine).catch((error) =>
             log.error('containers could not be started again', { error: describeError(error) }),
           )

@@ -338,7 +338,7 @@ describe.skipIf(docker.missing)('an agent with an engine', () => {
 
   it('starts containers again that a killed agent had stopped, and removes its holders', async () => {
     const device = join(folder, 'left')
-    mkdirSync(device)
+    mkdirSync(device, { recursive: true })
     await volume('left', { Driver: 'local', DriverOpts: { type: 'none', o: 'bind', device } })
     await volume('live')
     const user = await container('user', 'live')
