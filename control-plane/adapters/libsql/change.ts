@@ -64,9 +64,9 @@ function insertMessage(message: OutgoingMessage, condition: string): InStatement
   }
 }
 
-/** Many events as one statement: a scheduled run of a large fleet brings thousands. */
-function insertEvents(events: readonly AuditEvent[], condition: string): InStatement {
-  const rows = events.map((event) => [
+/** The columns of an event's row, after `seq`. */
+function rowOf(event: AuditEvent): (string | number | null)[] {
+  return [
     event.id,
     Date.parse(event.at),
     event.actor,
@@ -76,7 +76,12 @@ function insertEvents(events: readonly AuditEvent[], condition: string): InState
     event.host ?? null,
     event.job ?? null,
     eventText(event),
-  ])
+  ]
+}
+
+/** Many events as one statement: a scheduled run of a large fleet brings thousands. */
+function insertEvents(events: readonly AuditEvent[], condition: string): InStatement {
+  const rows = events.map(rowOf)
   const columns = rows[0]!.map((_, column) => `value ->> ${column}`).join(', ')
   return {
     // `key` is the position in the list, from 0; MAX is read once, before the first row goes in.
@@ -91,16 +96,6 @@ function insertEvent(event: AuditEvent, condition: string): InStatement {
   return {
     sql: `INSERT INTO audit (seq, id, at, actor, action, target, outcome, host, job, entry)
           SELECT (SELECT COALESCE(MAX(seq), -1) + 1 FROM audit), ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ${condition}`,
-    args: [
-      event.id,
-      Date.parse(event.at),
-      event.actor,
-      event.action,
-      event.target,
-      event.outcome,
-      event.host ?? null,
-      event.job ?? null,
-      eventText(event),
-    ],
+    args: rowOf(event),
   }
 }
