@@ -115,10 +115,15 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
       const started = await startIdle(engine).finally(() => {
         recovered = true
       })
-      if (!holdersRemoved) {
-        const removed = await removeLeftovers(engine, host)
-        holdersRemoved = true
-        if (removed > 0) log.info('holders of a former run were removed', { count: removed })
+      try {
+        if (!holdersRemoved) {
+          const removed = await removeLeftovers(engine, host)
+          holdersRemoved = true
+          if (removed > 0) log.info('holders of a former run were removed', { count: removed })
+        }
+      } catch (error) {
+        // What was started has to be told all the same; the next connection to the engine removes them.
+        log.error('holders of a former run could not be removed', { error: describeError(error) })
       }
       return started
     },

@@ -336,7 +336,9 @@ describe.skipIf(docker.missing)('an agent with an engine', () => {
     }
   })
 
-  it('starts containers again that a killed agent had stopped, and removes its holders', async () => {
+  it('starts containers again that a killed agent had stopped, and removes its holders', {
+    timeout: 120_000,
+  }, async () => {
     const device = join(folder, 'left')
     mkdirSync(device, { recursive: true })
     await volume('left', { Driver: 'local', DriverOpts: { type: 'none', o: 'bind', device } })
@@ -363,7 +365,7 @@ describe.skipIf(docker.missing)('an agent with an engine', () => {
       },
       30,
     )
-    await eventually('it is told', () => plane.events.some((event) => event.kind === 'notice'))
+    await eventually('it is told', () => plane.events.some((event) => event.kind === 'notice'), 40)
     const notice = plane.events.find((event) => event.kind === 'notice')
     expect(notice).toMatchObject({
       code: 'containers-restarted',
