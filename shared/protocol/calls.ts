@@ -5,6 +5,7 @@ import { inventory } from '../backup/inventory.ts'
 import { ageRecipient, jobCounts, progress } from '../backup/job.ts'
 import { outcome, reason } from '../backup/outcome.ts'
 import { receipt } from '../backup/receipt.ts'
+import { retirement } from '../backup/retirement.ts'
 import { base64Of, id, plainName, sha256 } from '../ids.ts'
 
 /** Largest small object (config, key file, snapshot, lock), in bytes. */
@@ -122,7 +123,11 @@ export const storedAnswer = z.strictObject({
 
 export const listingRequest = z.strictObject({
   ...attemptOf,
-  what: z.enum(['index', 'keys', 'snapshots', 'packs']),
+  /**
+   * `packs` are those the bucket holds now; `condemned` those an earlier prune condemned and nobody deleted yet;
+   * `unknown-snapshots` those the bucket holds and the catalogue does not know.
+   */
+  what: z.enum(['index', 'keys', 'snapshots', 'packs', 'condemned', 'unknown-snapshots']),
   cursor: z.string().max(2_048).optional(),
 })
 export const listingAnswer = z.strictObject({
@@ -175,6 +180,63 @@ export const commitAnswer = z.strictObject({
   code: z.string().max(64).optional(),
   message: z.string().max(1_000).optional(),
 })
+
+/** Before a prune writes anything: how much it would take away. */
+export const proposalRequest = z.strictObject({
+  ...attemptOf,
+  /** Bytes of packs that nothing refers to, of packs that would be written anew, and of all packs. */
+  unreferencedBytes: z.int().min(0),
+  repackBytes: z.int().min(0),
+  repositoryBytes: z.int().min(0),
+  /** Packs the proposal would condemn. */
+  packs: z.int().min(0),
+})
+export type ProposalRequest = z.infer<typeof proposalRequest>
+export const proposalAnswer = z.strictObject({
+  /** `wait`: so much needs a person's approval first; the job ends and another follows the approval. */
+  decision: z.enum(['go', 'wait']),
+  message: z.string().max(1_000).optional(),
+})
+
+/**
+ * The end of a prune. The control plane checks that everything added is stored and that no pack a kept snapshot needs
+ * is condemned without heirs, removes the replaced index files, then condemns the packs and raises the epoch.
+ */
+export const retireRequest = z.strictObject({
+  retirement,
+  /** Ed25519 over `retirementBytes`, 128 hex digits. */
+  signature: z.string().regex(/^[0-9a-f]{128}$/),
+})
+export type RetireRequest = z.infer<typeof retireRequest>
+export const retireAnswer = z.strictObject({
+  /** `checking`: ask again; the claims are being compared with the store, or index files removed. */
+  state: z.enum(['checking', 'accepted', 'refused']),
+  code: z.string().max(64).optional(),
+  message: z.string().max(1_000).optional(),
+})
+
+/** Snapshots the bucket holds and the catalogue does not know, read by the host: entered as foreign. */
+export const reconcileRequest = z.strictObject({
+  ...attemptOf,
+  snapshots: z
+    .array(
+      z.strictObject({
+        id: sha256,
+        bytes: z.int().min(33),
+        /** The snapshot's own time. */
+        time: z.iso.datetime(),
+        tree: sha256,
+        hostname: z.string().max(255),
+        paths: z.array(z.string().max(4_096)).max(1_000),
+        tags: z.array(z.string().max(1_024)).max(100),
+        parent: sha256.optional(),
+        /** The snapshot this one is a changed copy of (a new tag, say). */
+        original: sha256.optional(),
+      }),
+    )
+    .max(1_000),
+})
+export type ReconcileRequest = z.infer<typeof reconcileRequest>
 
 export const finishRequest = z.strictObject({
   ...attemptOf,
