@@ -105,9 +105,12 @@ export function createStoreView(deps: StoreViewDeps) {
     if (request.cursor !== undefined && begun === undefined) {
       throw new HoldfastError('invalid', 'cursor: is not one of ours')
     }
+    if (!(request.what in folders)) {
+      throw new HoldfastError('invalid', `what: this job may not list ${request.what}`)
+    }
     // Read before the first page: a prune that runs meanwhile makes the commit stale, never the listing false.
     const epoch = begun === undefined ? owned.repository.epoch : Number(begun)
-    const prefix = repositoryPrefix(owned.repository.id) + folders[request.what]
+    const prefix = repositoryPrefix(owned.repository.id) + folders[request.what as keyof typeof folders]
     const page = await owned.vault.objects.list(prefix, {
       limit: PAGE,
       ...(rest === undefined ? {} : { cursor: rest }),
