@@ -57,11 +57,27 @@ export function stopOrder(containers: readonly EngineContainer[]): EngineContain
   return startFirst.reverse()
 }
 
-/** Bring one container back as it was. False: it is gone, and nobody but its owner can make it again. */
-export async function startAgain(engine: Engine, stopped: StoppedContainer): Promise<boolean> {
-  const there = await engine.start(stopped.id)
-  if (there && stopped.wasPaused) await engine.pause(stopped.id)
-  return there
+/** What became of a container that was to be brought back; `up`: it ran already. */
+export type BroughtBack = 'started' | 'up' | 'gone'
+
+/**
+ * Bring one container back as it was. One that is `up` is left alone unless `settled`: its stop may still be under
+ * way, because the engine carries on with it after whoever asked has died.
+ */
+export async function startAgain(
+  engine: Engine,
+  stopped: StoppedContainer,
+  settled: boolean,
+): Promise<BroughtBack> {
+  const found = (await engine.containers()).find(({ id }) => id === stopped.id)
+  if (found === undefined) return 'gone' // nobody but its owner can make it again
+  if (isUp(found)) {
+    if (settled && stopped.wasPaused && found.state !== 'paused') await engine.pause(stopped.id)
+    return 'up'
+  }
+  if (!(await engine.start(stopped.id))) return 'gone'
+  if (stopped.wasPaused) await engine.pause(stopped.id)
+  return 'started'
 }
 
 /** How `container` is brought back after a stop. */

@@ -283,28 +283,31 @@ async function stopUsers(
 }
 
 /**
- * Start again what the journal says was stopped, the last one stopped first. Resolves with their names. One that
- * does not start keeps no other from it; it stays in the journal, and its error is thrown when all were tried.
+ * Start again what the journal says was stopped, the last one stopped first; `onStarted` hears the name of each that
+ * runs again through us. One that does not start keeps no other from it; it stays in the journal, and its error is
+ * thrown when all were tried. One that is up stays in the journal until `settled` says that no stop is under way.
  */
 export async function startStopped(
   deps: Pick<PrepareDeps, 'journal'>,
   engine: Engine,
   which: (entry: { batch: string; job: string }) => boolean,
-): Promise<string[]> {
+  options: { settled?: (container: string) => boolean; onStarted?: (name: string) => void } = {},
+): Promise<void> {
   const { journal } = deps
-  const started: string[] = []
+  const { settled = () => true, onStarted = () => {} } = options
   const failures: unknown[] = []
   for (const { container } of journal.stopped.filter(which).toReversed()) {
     try {
-      const there = await startAgain(engine, container)
+      const isSettled = settled(container.id)
+      const back = await startAgain(engine, container, isSettled)
+      if (back === 'up' && !isSettled) continue
       journal.restarted(container.id)
-      if (there) started.push(container.name)
+      if (back === 'started') onStarted(container.name)
     } catch (error) {
       failures.push(error)
     }
   }
   if (failures.length > 0) throw failures[0]
-  return started
 }
 
 function intoDirectory(deps: PrepareDeps, job: string, path: string): ReadyJob {

@@ -2,11 +2,12 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { HOUR } from '../../shared/clock.ts'
+import { HOUR, MINUTE } from '../../shared/clock.ts'
+import { createMemoryClock } from '../../test/support/memory-clock.ts'
 import { systemClock } from '../../test/support/system-clock.ts'
-import type { BatchDeps } from './batch.ts'
+import type { Engine } from '../docker/engine.ts'
 import { type Journal, openJournal } from './journal.ts'
-import { createSupervisor } from './supervisor.ts'
+import { createSupervisor, type SupervisorDeps } from './supervisor.ts'
 
 const BATCH = '01890000-0000-7000-8000-0000000000b1'
 const JOB = '01890000-0000-7000-8000-0000000000a1'
@@ -15,6 +16,31 @@ const OTHER = '01890000-0000-7000-8000-0000000000a2'
 let folder: string
 let journal: Journal
 let errors: string[]
+
+/** An engine that only knows containers and whether they run. */
+function engineWith(states: Record<string, string>) {
+  const refused = new Set<string>()
+  const engine: Partial<Engine> = {
+    containers: async () =>
+      Object.entries(states).map(([id, state]) => ({
+        id,
+        name: `the ${id}`,
+        image: '',
+        state,
+        labels: {},
+        mounts: [],
+      })),
+    async start(id) {
+      if (refused.has(id)) throw new Error(`${id} does not start`)
+      states[id] = 'running'
+      return true
+    },
+    async pause(id) {
+      states[id] = 'paused'
+    },
+  }
+  return { engine: engine as Engine, states, refused }
+}
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-supervisor-'))
   const reserve = { release: () => false, refill: () => true }
@@ -26,13 +52,13 @@ afterEach(() => {
   rmSync(folder, { recursive: true })
 })
 
-function supervisor() {
+function supervisor(more: Partial<SupervisorDeps> = {}) {
   const log = { info() {}, warn() {}, error: (message: string) => void errors.push(message) }
   const reports = { nudge() {}, repeat() {}, run: async () => {} }
   const paths = { password: '', cache: '', work: join(folder, 'work') }
   const engine = () => undefined
   // What only running batches need is left out.
-  const deps: Partial<BatchDeps> = {
+  const deps: Partial<SupervisorDeps> = {
     journal,
     log,
     reports,
@@ -40,8 +66,9 @@ function supervisor() {
     paths,
     engine,
     host: '',
+    ...more,
   }
-  return createSupervisor(deps as BatchDeps)
+  return createSupervisor(deps as SupervisorDeps)
 }
 
 /** Two folders that were exchanged: `target` shows the new tree, the old one lies beside it. */
@@ -96,5 +123,51 @@ describe('what a former run left', () => {
     expect(errors).toEqual(['an old tree could not be removed'])
     expect(existsSync(later)).toBe(true)
     expect(journal.kept.map(({ path }) => path)).toEqual([join(folder, impossible), later])
+  })
+
+  it('tells of the containers that start although another one does not, and of that one later', async () => {
+    const { engine, refused } = engineWith({ web: 'exited', database: 'exited' })
+    refused.add('database')
+    const told: string[] = []
+    const one = supervisor({ onStarted: (names) => void told.push(...names) })
+    for (const id of ['web', 'database']) {
+      journal.stopping(BATCH, JOB, { id, name: `the ${id}`, wasPaused: false })
+    }
+    await one.recoverContainers(engine)
+    expect(told).toEqual(['the web'])
+    expect(errors[0]).toBe('containers could not be started again')
+    refused.clear()
+    await one.recoverContainers(engine)
+    expect(told).toEqual(['the web', 'the database'])
+    expect(journal.stopped).toEqual([])
+  })
+
+  it('starts a container whose stop the killed agent had only just asked for, once it has ended', async () => {
+    const { engine, states } = engineWith({ slow: 'paused' })
+    const told: string[] = []
+    const one = supervisor({ onStarted: (names) => void told.push(...names) })
+    journal.stopping(BATCH, JOB, { id: 'slow', name: 'the slow', wasPaused: true })
+    await one.recoverContainers(engine)
+    expect(told).toEqual([])
+    expect(journal.stopped).toHaveLength(1)
+    states.slow = 'exited'
+    await one.recoverContainers(engine)
+    expect(told).toEqual(['the slow'])
+    expect(states.slow).toBe('paused')
+  })
+
+  it('believes after two minutes that a container was never stopped', async () => {
+    const { engine, states } = engineWith({ web: 'running' })
+    const clock = createMemoryClock()
+    const told: string[] = []
+    const one = supervisor({ clock, onStarted: (names) => void told.push(...names) })
+    journal.stopping(BATCH, JOB, { id: 'web', name: 'the web', wasPaused: false })
+    await one.recoverContainers(engine)
+    expect(journal.stopped).toHaveLength(1)
+    clock.advance(2 * MINUTE)
+    await one.recoverContainers(engine)
+    expect(journal.stopped).toEqual([])
+    expect(told).toEqual([])
+    expect(states.web).toBe('running')
   })
 })

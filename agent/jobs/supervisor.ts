@@ -15,14 +15,19 @@ import { isAlive } from './process-identity.ts'
 const TIDY_EVERY: Duration = 10 * MINUTE
 /** Somebody's service is down: a container that did not start is tried again this soon. */
 const START_EVERY: Duration = 10 * SECOND
+/**
+ * The engine ends a stop that a killed agent asked for, however long the container takes to end (Compose's
+ * `stop_grace_period`: 10 s unless set, a minute for many databases). One that was up this long was never stopped.
+ */
+const STOP_UNDER_WAY: Duration = 2 * MINUTE
 /** A killed process is gone within this, unless the kernel holds it in a system call. */
 const KILL_PATIENCE: Duration = 10 * SECOND
 
 export interface Supervisor {
   /** Clear up what a former run left: dead attempts, surviving movers. Call before the first `accept`. */
   recover(): Promise<void>
-  /** The engine answers: start what we stopped, remove holders. Resolves with the names of containers started. */
-  recoverContainers(engine: Engine): Promise<string[]>
+  /** The engine answers: start what a former run stopped, remove its holders. */
+  recoverContainers(engine: Engine): Promise<void>
   /** Carry out a batch; one that is known already is not begun again. */
   accept(run: Run): void
   cancel(batch: string, jobs: readonly string[]): void
@@ -31,7 +36,12 @@ export interface Supervisor {
   run(signal: AbortSignal): Promise<void>
 }
 
-export function createSupervisor(deps: BatchDeps): Supervisor {
+export interface SupervisorDeps extends BatchDeps {
+  /** These containers, which a former run had stopped, were started again. */
+  readonly onStarted: (names: readonly string[]) => void
+}
+
+export function createSupervisor(deps: SupervisorDeps): Supervisor {
   const { journal, log, clock, reports, host } = deps
   const running = new Map<string, RunningBatch>()
   let holdersRemoved = false
@@ -76,16 +86,41 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
 
   /** Of a batch that no longer runs: nobody else starts it again. */
   const isIdle = ({ batch }: { batch: string }): boolean => !running.has(batch)
-  let starting: Promise<string[]> | undefined
-  /** What a former run stopped was started once, and told: what is left is for the rounds. */
-  let recovered = false
+  let starting: Promise<void> | undefined
+  /** Containers found running although they were to be stopped, and since when. */
+  const upSince = new Map<string, number>()
+
+  function settled(container: string): boolean {
+    const now = clock.monotonic()
+    const since = upSince.get(container) ?? now
+    upSince.set(container, since)
+    return now - since >= STOP_UNDER_WAY
+  }
 
   /** What such batches stopped. One at a time: two would start, and pause, the same container side by side. */
-  function startIdle(engine: Engine): Promise<string[]> {
-    starting ??= startStopped(deps, engine, isIdle).finally(() => {
+  function startIdle(engine: Engine): Promise<void> {
+    starting ??= startAndTell(engine).finally(() => {
       starting = undefined
     })
     return starting
+  }
+
+  /** The rounds try again; what did start was told. */
+  function notStarted(error: unknown): void {
+    log.error('containers could not be started again', { error: describeError(error) })
+  }
+
+  async function startAndTell(engine: Engine): Promise<void> {
+    const names: string[] = []
+    try {
+      const onStarted = (name: string): void => void names.push(name)
+      await startStopped(deps, engine, isIdle, { settled, onStarted })
+    } finally {
+      // Whoever asked, and however it ended for the others: these run again.
+      if (names.length > 0) deps.onStarted(names)
+      const still = new Set(journal.stopped.map(({ container }) => container.id))
+      for (const id of upSince.keys()) if (!still.has(id)) upSince.delete(id)
+    }
   }
 
   return {
@@ -112,9 +147,7 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
     },
 
     async recoverContainers(engine) {
-      const started = await startIdle(engine).finally(() => {
-        recovered = true
-      })
+      await startIdle(engine).catch(notStarted)
       try {
         if (!holdersRemoved) {
           const removed = await removeLeftovers(engine, host)
@@ -122,10 +155,9 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
           if (removed > 0) log.info('holders of a former run were removed', { count: removed })
         }
       } catch (error) {
-        // What was started has to be told all the same; the next connection to the engine removes them.
+        // The next connection to the engine tries again.
         log.error('holders of a former run could not be removed', { error: describeError(error) })
       }
-      return started
     },
 
     accept(run) {
@@ -165,10 +197,8 @@ export function createSupervisor(deps: BatchDeps): Supervisor {
       while (!signal.aborted) {
         await tidy()
         const engine = deps.engine()
-        if (engine !== undefined && recovered && journal.stopped.some(isIdle)) {
-          await startIdle(engine).catch((error) =>
-            log.error('containers could not be started again', { error: describeError(error) }),
-          )
+        if (engine !== undefined && journal.stopped.some(isIdle)) {
+          await startIdle(engine).catch(notStarted)
         }
         const down = journal.stopped.some(isIdle)
         await clock.sleep(down ? START_EVERY : TIDY_EVERY, signal).catch(() => {})

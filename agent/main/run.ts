@@ -86,11 +86,6 @@ export async function run(
     onEngine(engine) {
       recovered = recovered
         .then(() => supervisor.recoverContainers(engine))
-        .then((names) => {
-          if (names.length === 0) return
-          log.warn('containers were started again', { containers: names.join(', ') })
-          notice('containers-restarted', `started again after a restart: ${names.join(', ')}`)
-        })
         .catch((error) => {
           log.error('what a former run left could not be cleared up', {
             error: describeError(error),
@@ -113,6 +108,11 @@ export async function run(
     plane: calls,
     reports,
     slots: createSlots(),
+    onStarted(names) {
+      const containers = names.join(', ')
+      log.warn('containers were started again', { containers })
+      notice('containers-restarted', `started again after a restart: ${containers}`)
+    },
     sign: (bytes) => identity.sign(bytes),
     moverFile: options.moverFile ?? fileURLToPath(new URL('../mover/main.ts', import.meta.url)),
     // Movers share the compiled modules: they start in half the time.
