@@ -11,6 +11,9 @@ import {
   finishRequest,
   leaseAnswer,
   leaseRequest,
+  type RetireRequest,
+  retireAnswer,
+  retireRequest,
 } from '../../shared/protocol/calls.ts'
 import { checkShape } from '../../shared/protocol/wire.ts'
 import type { PlaneHttp } from './http-client.ts'
@@ -53,11 +56,20 @@ export interface Calls {
     attempt: number,
     options?: CallOptions,
   ): Promise<CommitAnswer>
+  retire(batch: string, request: RetireRequest, options?: CallOptions): Promise<RetireAnswer>
+  /** How far the retirement of this attempt is. */
+  retireState(
+    batch: string,
+    job: string,
+    attempt: number,
+    options?: CallOptions,
+  ): Promise<RetireAnswer>
   finish(batch: string, request: FinishRequest, options?: CallOptions): Promise<void>
 }
 export type LeaseRequest = z.infer<typeof leaseRequest>
 export type LeaseAnswer = z.infer<typeof leaseAnswer>
 export type CommitAnswer = z.infer<typeof commitAnswer>
+export type RetireAnswer = z.infer<typeof retireAnswer>
 
 export function createCalls(deps: {
   http: PlaneHttp
@@ -132,6 +144,21 @@ export function createCalls(deps: {
         `batches/${batch}/commits/${job}?attempt=${attempt}`,
         undefined,
         commitAnswer,
+        options,
+      ),
+    retire: (batch, request, options) =>
+      post(
+        `batches/${batch}/retire`,
+        checkShape(retireRequest, request, 'retire'),
+        retireAnswer,
+        options,
+      ),
+    retireState: (batch, job, attempt, options) =>
+      call(
+        'GET',
+        `batches/${batch}/retirements/${job}?attempt=${attempt}`,
+        undefined,
+        retireAnswer,
         options,
       ),
     async finish(batch, request, options) {

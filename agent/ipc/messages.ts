@@ -15,8 +15,13 @@ import {
   lockAnswer,
   lockRequest,
   pageRequest,
+  proposalAnswer,
+  proposalRequest,
   readAnswer,
   readRequest,
+  reconcileRequest,
+  retireAnswer,
+  retireRequest,
   storedAnswer,
   storedRequest,
   unlockRequest,
@@ -40,6 +45,10 @@ export const asks = {
   /** The supervisor signs the receipt and repeats the call until the answer is final. */
   commit: { request: commitRequest.omit({ signature: true }), answer: commitAnswer },
   page: { request: pageRequest, answer: nothing },
+  proposal: { request: proposalRequest, answer: proposalAnswer },
+  /** The supervisor signs the retirement and repeats the call until the answer is final. */
+  retire: { request: retireRequest.omit({ signature: true }), answer: retireAnswer },
+  reconcile: { request: reconcileRequest, answer: nothing },
   /** May the new tree take the place of the live one now? The supervisor answers by itself: it sees the containers. */
   exchange: { request: unlockRequest.omit({ id: true }), answer: nothing },
 } as const

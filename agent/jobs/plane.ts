@@ -7,11 +7,14 @@ import type {
   FinishRequest,
   leaseAnswer,
   leaseRequest,
+  RetireRequest,
+  retireAnswer,
 } from '../../shared/protocol/calls.ts'
 
 export type LeaseRequest = z.infer<typeof leaseRequest>
 export type LeaseAnswer = z.infer<typeof leaseAnswer>
 export type CommitAnswer = z.infer<typeof commitAnswer>
+export type RetireAnswer = z.infer<typeof retireAnswer>
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
@@ -28,5 +31,12 @@ export interface Plane {
     attempt: number,
     options?: CallOptions,
   ): Promise<CommitAnswer>
+  retire(batch: string, request: RetireRequest, options?: CallOptions): Promise<RetireAnswer>
+  retireState(
+    batch: string,
+    job: string,
+    attempt: number,
+    options?: CallOptions,
+  ): Promise<RetireAnswer>
   finish(batch: string, request: FinishRequest, options?: CallOptions): Promise<void>
 }

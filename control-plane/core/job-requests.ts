@@ -272,6 +272,13 @@ function facts(parameters: JobParameters): Record<string, string | number | bool
       return { readData: parameters.readData }
     case 'backup':
       return { readAll: parameters.readAll }
+    case 'prune':
+      return {
+        maxRepackBytes: parameters.maxRepackBytes,
+        maxSeconds: parameters.maxSeconds,
+        maxUnusedPercent: parameters.maxUnusedPercent,
+        approvedBytes: parameters.approvedBytes ?? null,
+      }
     case 'init':
       return {}
   }

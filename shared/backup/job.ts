@@ -3,8 +3,8 @@ import * as z from 'zod'
 import { base64Of, id, sha256 } from '../ids.ts'
 import { sourceReference } from './source.ts'
 
-/** The closed list of kinds. This version carries out init, backup, restore, browse and verify. */
-export const jobKinds = ['init', 'backup', 'verify', 'restore', 'browse'] as const
+/** The closed list of kinds this version carries out. */
+export const jobKinds = ['init', 'backup', 'verify', 'restore', 'browse', 'prune'] as const
 export const jobKind = z.enum(jobKinds)
 export type JobKind = z.infer<typeof jobKind>
 
@@ -98,6 +98,20 @@ export const jobParameters = z.discriminatedUnion('kind', [
     /** One-time recipient of the person who asked: pages are sealed to it. */
     recipient: ageRecipient,
   }),
+  z.strictObject({
+    kind: z.literal('prune'),
+    /** Bytes of packs that may be read and written anew in this run; 0: nothing is repacked. */
+    maxRepackBytes: z.int().min(0),
+    /** No further pack is repacked after so many seconds. What is repacked by then is kept. */
+    maxSeconds: z
+      .int()
+      .min(1)
+      .max(7 * 86_400),
+    /** Share of bytes in used packs that nothing refers to, below which nothing is repacked, in percent. */
+    maxUnusedPercent: z.number().min(0).max(100),
+    /** A person approved that so many bytes are taken away; without it a tenth of the repository is the limit. */
+    approvedBytes: z.int().min(0).optional(),
+  }),
 ])
 export type JobParameters = z.infer<typeof jobParameters>
 export type ParametersOf<K extends JobKind> = Extract<JobParameters, { kind: K }>
@@ -122,6 +136,7 @@ export const progress = z.strictObject({
     'restoring',
     'verifying',
     'listing',
+    'repacking',
   ]),
   files: z.int().min(0),
   filesTotal: z.int().min(0).optional(),
@@ -146,6 +161,9 @@ export const jobCounts = z.strictObject({
   changed: z.int().min(0).optional(),
   vanished: z.int().min(0).optional(),
   metadataRefused: z.int().min(0).optional(),
+  /** Packs a prune gave up, and their bytes; they are deleted later. */
+  packsCondemned: z.int().min(0).optional(),
+  bytesCondemned: z.int().min(0).optional(),
   milliseconds: z.int().min(0),
 })
 export type JobCounts = z.infer<typeof jobCounts>

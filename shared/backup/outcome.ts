@@ -13,6 +13,7 @@ export const reasons = {
   'files-unreadable': 'some files could not be read and are not in the snapshot',
   'files-changed': 'some files changed while they were read, three times in a row',
   'metadata-refused': 'the target refused some owners or attributes',
+  'needs-approval': 'so much would be removed that a person must approve it first',
   // failed
   'source-missing': 'the volume or directory does not exist on the host',
   'source-empty-mount': 'the volume needs to be mounted and could not be',
@@ -31,6 +32,7 @@ export const reasons = {
   'grant-refused': 'the control plane refused a grant',
   'commit-refused': 'the control plane refused the snapshot',
   'disk-full': 'a disk of the host is full',
+  'retirement-refused': 'the control plane refused what a prune wants to give up',
   'target-invalid': 'the restore target cannot be used',
   'snapshot-missing': 'there is no such snapshot',
   'internal-error': 'a fault of the program; its log has the details',

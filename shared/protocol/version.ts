@@ -1,7 +1,13 @@
 // The version of the conversation between agent and control plane: one integer, one dated line per bump.
 
-/** 1 (2026-11): first version. */
-export const PROTOCOL_VERSION = 1
+/**
+ * 1 (2026-11): first version.
+ * 2 (2026-11-23): jobs of kind prune; calls proposal, retire and reconcile; listings of condemned packs and unknown snapshots.
+ */
+export const PROTOCOL_VERSION = 2
+
+/** The first version whose agents carry out jobs of kind prune. */
+export const PRUNE_PROTOCOL_VERSION = 2
 
 /** The oldest version this side still speaks: two versions back. */
 export const OLDEST_PROTOCOL_VERSION = Math.max(1, PROTOCOL_VERSION - 2)

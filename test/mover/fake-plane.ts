@@ -242,6 +242,15 @@ export async function startFakePlane(
       pages.push({ page, last, bytes })
       return {}
     },
+    async proposal() {
+      throw new Refused('forbidden', 'this plane knows no prune')
+    },
+    async retire() {
+      throw new Refused('forbidden', 'this plane knows no prune')
+    },
+    async reconcile() {
+      throw new Refused('forbidden', 'this plane knows no foreign snapshots')
+    },
     async exchange() {
       return {}
     },
