@@ -1,6 +1,6 @@
 // Blobs: the pieces that a repository consists of, sealed one by one.
-import { open, type SealingKey, seal, sealOverhead } from './cipher.ts'
-import { compress, decompress } from './compression.ts'
+import { ivBytes, macBytes, open, openInto, type SealingKey, seal, sealOverhead } from './cipher.ts'
+import { compress, decompress, decompressInto } from './compression.ts'
 import { damaged, RepositoryError } from './errors.ts'
 import { type Id, idOf, type Random } from './id.ts'
 import { release } from './release.ts'
@@ -64,13 +64,16 @@ export function sealBlob(options: {
   return { id, type, sealed, uncompressedLength }
 }
 
+/** A sealed blob with what its entry says about it. */
+export interface OpeningBlob {
+  readonly key: SealingKey
+  readonly id: Id
+  readonly sealed: Uint8Array
+  readonly uncompressedLength: number
+}
+
 /** The content of a sealed blob: MAC, length and hash all checked. Rejects with `damaged` or `too-large`. */
-export function openBlob(blob: {
-  key: SealingKey
-  id: Id
-  sealed: Uint8Array
-  uncompressedLength: number
-}): Buffer {
+export function openBlob(blob: OpeningBlob): Buffer {
   const { key, id, sealed, uncompressedLength } = blob
   if (uncompressedLength > blobLimit) {
     throw new RepositoryError('too-large', `blob ${id} claims ${uncompressedLength} bytes`)
@@ -80,10 +83,33 @@ export function openBlob(blob: {
     const packed = plain
     plain = decompress(packed, uncompressedLength)
     release(packed)
-    if (plain.length !== uncompressedLength) {
-      throw damaged(`blob ${id} has ${plain.length} bytes, not ${uncompressedLength} as listed`)
-    }
+  }
+  assertContent(blob, plain)
+  return plain
+}
+
+/**
+ * As `openBlob`, into a buffer of `plainLength(blob)` bytes. A compressed blob is decrypted into `decrypted`, 32 bytes
+ * shorter than `sealed`; by default that is its place in `sealed`, which is of no use afterwards.
+ */
+export function openBlobInto(
+  blob: OpeningBlob,
+  into: Uint8Array,
+  decrypted: Uint8Array = blob.sealed.subarray(ivBytes, -macBytes),
+): void {
+  const { key, sealed, uncompressedLength } = blob
+  if (uncompressedLength === 0) {
+    openInto(key, sealed, into)
+    assertContent(blob, into)
+    return
+  }
+  openInto(key, sealed, decrypted)
+  assertContent(blob, into.subarray(0, decompressInto(decrypted, into)))
+}
+
+function assertContent({ id, uncompressedLength }: OpeningBlob, plain: Uint8Array): void {
+  if (uncompressedLength > 0 && plain.length !== uncompressedLength) {
+    throw damaged(`blob ${id} has ${plain.length} bytes, not ${uncompressedLength} as listed`)
   }
   if (idOf(plain) !== id) throw damaged(`blob ${id} has other content than its id says`)
-  return plain
 }

@@ -1,9 +1,8 @@
 // Sealing and opening: AES-256-CTR with a Poly1305-AES MAC, as restic's design document describes it.
-import { createCipheriv, createDecipheriv, timingSafeEqual } from 'node:crypto'
+import { assertLength } from './assert-length.ts'
 import { damaged, RepositoryError } from './errors.ts'
 import type { Random } from './id.ts'
-import { oneTimeAuth } from './poly1305.ts'
-import { release } from './release.ts'
+import { primitives } from './primitives.ts'
 
 /** The three secrets behind one sealing domain: a password's own key, or a repository's master key. */
 export interface SealingKey {
@@ -42,28 +41,44 @@ export function seal(key: SealingKey, plaintext: Uint8Array, random: Random): Bu
 
 /** As `seal`, under a given IV. An IV must never serve twice: only `seal` and test vectors call this. */
 export function sealWithIv(key: SealingKey, plaintext: Uint8Array, iv: Uint8Array): Buffer {
+  const out = Buffer.allocUnsafe(plaintext.length + sealOverhead)
+  sealInto(key, plaintext, iv, out)
+  return out
+}
+
+/**
+ * As `seal`, into 32 bytes more than `plaintext`, under an IV that must never serve twice. `plaintext` may lie
+ * in `into` already, from its 16th byte on: then nothing is copied.
+ */
+export function sealInto(
+  key: SealingKey,
+  plaintext: Uint8Array,
+  iv: Uint8Array,
+  into: Uint8Array,
+): void {
   if (iv.length !== ivBytes || isZero(iv)) {
     throw new RepositoryError('invalid-input', 'an IV must be 16 bytes and not all zero')
   }
-  const out = Buffer.allocUnsafeSlow(plaintext.length + sealOverhead)
-  out.set(iv, 0)
-  if (plaintext.length > 0) {
-    const cipher = createCipheriv('aes-256-ctr', key.encrypt, iv)
-    const ciphertext = cipher.update(plaintext)
-    out.set(ciphertext, ivBytes)
-    release(ciphertext)
-  }
+  assertLength(into, plaintext.length + sealOverhead)
   const end = ivBytes + plaintext.length
-  writeMac(key, iv, out.subarray(ivBytes, end), out.subarray(end))
-  return out
+  into.set(iv, 0)
+  const ciphertext = into.subarray(ivBytes, end)
+  primitives.aes256Ctr(key.encrypt, iv, plaintext, ciphertext)
+  writeMac(key, iv, ciphertext, into.subarray(end))
 }
 
 /** The plaintext of `sealed`, once its MAC was found right. Rejects with `damaged`. */
 export function open(key: SealingKey, sealed: Uint8Array): Buffer {
+  const plain = Buffer.allocUnsafe(Math.max(0, sealed.length - sealOverhead))
+  openInto(key, sealed, plain)
+  return plain
+}
+
+/** As `open`, into a buffer 32 bytes shorter than `sealed`, which may be the ciphertext's own place in `sealed`. */
+export function openInto(key: SealingKey, sealed: Uint8Array, into: Uint8Array): void {
   if (!macMatches(key, sealed)) throw damaged('a sealed message fails its MAC')
-  const ct = sealed.subarray(ivBytes, sealed.length - macBytes)
-  if (ct.length === 0) return Buffer.alloc(0)
-  return createDecipheriv('aes-256-ctr', key.encrypt, sealed.subarray(0, ivBytes)).update(ct)
+  const ciphertext = sealed.subarray(ivBytes, sealed.length - macBytes)
+  primitives.aes256Ctr(key.encrypt, sealed.subarray(0, ivBytes), ciphertext, into)
 }
 
 /** Whether `sealed` was made under `key`; false also for what is too short or has an all-zero IV. */
@@ -72,20 +87,24 @@ export function macMatches(key: SealingKey, sealed: Uint8Array): boolean {
   const iv = sealed.subarray(0, ivBytes)
   if (isZero(iv)) return false
   const end = sealed.length - macBytes
-  const tag = Buffer.alloc(macBytes)
-  writeMac(key, iv, sealed.subarray(ivBytes, end), tag)
-  return timingSafeEqual(tag, sealed.subarray(end))
+  writeMac(key, iv, sealed.subarray(ivBytes, end), expectedTag)
+  // Every byte is looked at, so that the time taken does not tell how much of a forged tag was right.
+  let difference = 0
+  for (let i = 0; i < macBytes; i++) difference |= expectedTag[i]! ^ sealed[end + i]!
+  return difference === 0
 }
 
+const expectedTag = Buffer.alloc(macBytes)
+const oneTimeKey = Buffer.alloc(32)
+const oneTimePad = oneTimeKey.subarray(16)
+
 function writeMac(key: SealingKey, iv: Uint8Array, ct: Uint8Array, tag: Uint8Array): void {
-  const oneTimeKey = Buffer.alloc(32)
   oneTimeKey.set(key.macR, 0)
-  const pad = createCipheriv('aes-128-ecb', key.macK, null)
-  pad.setAutoPadding(false)
-  oneTimeKey.set(pad.update(iv), 16)
-  oneTimeAuth(tag, ct, oneTimeKey)
+  primitives.aes128Block(key.macK, iv, oneTimePad)
+  primitives.poly1305(tag, ct, oneTimeKey)
 }
 
 function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((b) => b === 0)
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false
+  return true
 }

@@ -1,6 +1,7 @@
 // Names of blobs and objects: SHA-256, written as 64 lower-case hex characters.
-import { hash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { damaged } from './errors.ts'
+import { primitives } from './primitives.ts'
 
 /** 64 lower-case hex characters. A blob's id hashes its plaintext; an object's id hashes its stored bytes. */
 export type Id = string
@@ -20,8 +21,11 @@ export const idBytes = 32
 
 /** SHA-256 of `bytes` as an id. */
 export function idOf(bytes: Uint8Array): Id {
-  return hash('sha256', bytes, 'hex')
+  primitives.sha256(bytes, digest)
+  return digest.toString('hex')
 }
+
+const digest = Buffer.alloc(idBytes)
 
 const lower = /^[0-9a-f]{64}$/
 const any = /^[0-9a-fA-F]{64}$/

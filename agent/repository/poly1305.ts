@@ -1,5 +1,4 @@
-// Poly1305 (RFC 8439, 2.5) over a whole message with a one-time key: libsodium's where it loads, else our own.
-import { createRequire } from 'node:module'
+// Poly1305 (RFC 8439, 2.5) over a whole message with a one-time key, in plain JavaScript.
 
 /** Write the 16-byte tag of `message` under the 32-byte key `r ‖ s` into `tag`. r is clamped here. */
 export type OneTimeAuth = (tag: Uint8Array, message: Uint8Array, key: Uint8Array) => void
@@ -9,7 +8,7 @@ const limb = 2 ** limbBits // six limbs of 22 bits hold 132 bits; every sum belo
 const mask = limb - 1
 const wrap = 20 // 2^132 = 4 · 2^130 ≡ 4 · 5 modulo 2^130 − 5
 
-/** Plain JavaScript, for machines that sodium-native has no build for. Slower, not constant-time on BigInt. */
+/** For a Node that does not lay open its own library. Several times slower, not constant-time on BigInt. */
 export const portableOneTimeAuth: OneTimeAuth = (tag, message, key) => {
   const keyView = new DataView(key.buffer, key.byteOffset, 32)
   const r = split(
@@ -85,21 +84,3 @@ function addMultiply(h: Limbs, block: Limbs, r: Limbs): Limbs {
   out[1] += over
   return out
 }
-
-function loadNative(): OneTimeAuth | undefined {
-  try {
-    const sodium: typeof import('sodium-native').default = createRequire(import.meta.url)(
-      'sodium-native',
-    )
-    return (tag, message, key) => sodium.crypto_onetimeauth(tag, message, key)
-  } catch {
-    return undefined // no build for this platform
-  }
-}
-
-const native = loadNative()
-
-/** True where libsodium loaded; a doctor reports it, because the portable code is several times slower. */
-export const nativePoly1305 = native !== undefined
-
-export const oneTimeAuth: OneTimeAuth = native ?? portableOneTimeAuth

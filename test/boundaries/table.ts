@@ -38,7 +38,7 @@ agent/native                   |                                                
 agent/storage                  | shared agent/storage/object-store.ts agent/storage/memory.ts | node https-proxy-agent                     | a store keeps bytes under names and does not know what they mean
 agent/storage/memory.ts        | agent/storage/object-store.ts                        | node                                       | a repository in memory is as much part of the port as the port itself
 agent/storage/object-store.ts  |                                                      |                                            | the port is all the repository sees of storage, and drags nothing along
-agent/repository               | agent/storage/object-store.ts agent/storage/memory.ts | node sodium-native                         | the repository could be published alone: no Docker, no protocol, no words of ours
+agent/repository               | agent/storage/object-store.ts agent/storage/memory.ts | node koffi                                 | the repository could be published alone: no Docker, no protocol, no words of ours
 agent/docker                   | shared agent/log                                     | node dockerode                             | the engine is asked in one place, which knows nothing of jobs
 agent/ipc                      | shared                                               | node zod                                   | the hatch between supervisor and mover belongs to neither
 agent/control                  | shared agent/log agent/state agent/storage           | node ws zod                                | the conversation with the control plane does not do what it talks about
