@@ -2,6 +2,15 @@
 import type { BlobType, PackedBlob } from './blob.ts'
 import type { Id } from './id.ts'
 import type { IndexedPack } from './index-file.ts'
+import {
+  scannedWidth as blobWidth,
+  scannedLength as lengthWord,
+  scannedPack as listingWord,
+  scannedOffset as offsetWord,
+  type ScannedIndex,
+  treeBit,
+  scannedUncompressed as uncompressedWord,
+} from './index-scan.ts'
 import { IdScratch, idWords, Rows } from './rows.ts'
 
 /** Where a blob lies. */
@@ -12,15 +21,12 @@ export interface BlobPlace extends PackedBlob {
 /** A pack as one index file lists it. */
 export interface IndexListing extends IndexedPack {
   readonly file: Id | undefined
+  /** The number of its first blob, as `numberOf` counts; the others follow. */
+  readonly first: number
 }
 
-// A row per blob: its id, then these words. 48 bytes, and 5.3 to 10.7 more in the table that finds it.
-const listingWord = idWords // the listing it belongs to; the top bit is set for tree blobs
-const offsetWord = idWords + 1
-const lengthWord = idWords + 2
-const uncompressedWord = idWords + 3
-const blobWidth = idWords + 4
-const treeBit = 0x80000000
+// A row per blob: its id and where it lies, as a scanned index file has it, with the number of a listing in place of
+// a pack's. 48 bytes, and 5.3 to 10.7 more in the table that finds it.
 
 // A row per listing, which is a pack as one index file lists it: the pack's id, then these words. The same pack in
 // two index files has two listings, of which either may vanish alone. 44 bytes, shared by a dozen blobs or more.
@@ -39,8 +45,8 @@ const firstSlots = 1024
  * than one run.
  */
 export class BlobIndex {
-  readonly #blobs = new Rows(blobWidth, 65_536)
-  readonly #listings = new Rows(listingWidth, 4096)
+  readonly #blobs = new Rows(blobWidth, 16)
+  readonly #listings = new Rows(listingWidth, 12)
   /** Number of each live index file. */
   readonly #files = new Map<Id, number>()
   #fileNames: Id[] = []
@@ -48,6 +54,8 @@ export class BlobIndex {
   readonly #unlisted = new Map<Id, number>()
   /** Open addressing by the first word of an id, at most three quarters full: blob row + 1, or 0. */
   #slots = new Uint32Array(firstSlots)
+  /** Rows in the table: the first so many. */
+  #inserted = 0
   readonly #scratch = new IdScratch()
   #wantTree = false
   #slot = 0
@@ -55,6 +63,11 @@ export class BlobIndex {
   /** How many entries exist, blobs listed twice counted twice. */
   get size(): number {
     return this.#blobs.length
+  }
+
+  /** Memory in use, in bytes: at most 64 per blob where packs hold a dozen or more. */
+  get bytes(): number {
+    return this.#blobs.bytes + this.#listings.bytes + this.#slots.byteLength
   }
 
   /** The index files whose blobs are known. */
@@ -68,6 +81,11 @@ export class BlobIndex {
 
   has(type: BlobType, id: Id): boolean {
     return this.#lookup(type, id) >= 0
+  }
+
+  /** As `has`, for an id of 32 bytes at `at`: spares whoever has the hash its spelling in hex. */
+  hasBytes(type: BlobType, id: Uint8Array, at = 0): boolean {
+    return this.#lookupWords(type, this.#scratch.loadBytes(id, at)) >= 0
   }
 
   /** Where a blob lies, in one of its packs. */
@@ -85,6 +103,13 @@ export class BlobIndex {
     return places
   }
 
+  /** The numbers of all places of a blob: as `findAll`, for bitmaps. */
+  numbersOf(type: BlobType, id: Id): number[] {
+    const numbers: number[] = []
+    for (let row = this.#lookup(type, id); row >= 0; row = this.#lookupAgain()) numbers.push(row)
+    return numbers
+  }
+
   /** A dense number below `size` for a known blob, −1 for an unknown one: lets callers mark blobs in a bitmap. */
   numberOf(type: BlobType, id: Id): number {
     return this.#lookup(type, id)
@@ -95,6 +120,36 @@ export class BlobIndex {
     if (this.#files.has(file)) return
     const number = this.#numberFile(file)
     for (const pack of packs) this.#add(pack, number)
+  }
+
+  /** As `addFile`, from the rows of `scanIndex`. */
+  addScanned(file: Id, { packs, counts, blobs }: ScannedIndex): void {
+    if (this.#files.has(file)) return
+    const number = this.#numberFile(file)
+    const firstListing = this.#listings.length
+    let firstBlob = this.#blobs.length
+    for (let pack = 0; pack < counts.length; pack++) {
+      const listing = this.#listings.add()
+      this.#listings.setId(listing, packs.subarray(pack * idWords, (pack + 1) * idWords))
+      this.#listings.set(listing, firstWord, firstBlob)
+      this.#listings.set(listing, countWord, counts[pack]!)
+      this.#listings.set(listing, fileWord, number)
+      firstBlob += counts[pack]!
+    }
+    // The pack's number becomes the listing's; the top bit, which tells trees, stays.
+    for (let at = listingWord; at < blobs.length; at += blobWidth) blobs[at]! += firstListing
+    const begin = this.#blobs.append(blobs)
+    this.reserve(firstBlob)
+    for (let at = 0, row = begin; row < firstBlob; at += blobWidth, row++) {
+      this.#insert(row, blobs[at]!)
+    }
+  }
+
+  /** Make room for `blobs` in all, so that the table that finds them grows once. */
+  reserve(blobs: number): void {
+    let slots = this.#slots.length
+    while (blobs * 4 > slots * 3) slots *= 2
+    if (slots > this.#slots.length) this.#grow(slots)
   }
 
   /** Make known a pack that was stored in this run and that no index file lists yet. */
@@ -142,7 +197,7 @@ export class BlobIndex {
     const blobs: PackedBlob[] = []
     for (let row = first; row < end; row++) blobs.push(this.#blobOf(row))
     const file = number === unlisted ? undefined : this.#fileNames[number - 1]
-    return { id: this.#listings.getId(listing), file, blobs }
+    return { id: this.#listings.getId(listing), file, first, blobs }
   }
 
   /** Every live listing. */
@@ -181,7 +236,7 @@ export class BlobIndex {
   }
 
   #addBlob(blob: PackedBlob, listing: number): void {
-    if ((this.#blobs.length + 1) * 4 > this.#slots.length * 3) this.#grow()
+    this.reserve(this.#blobs.length + 1)
     const words = this.#scratch.load(blob.id)
     const row = this.#blobs.add()
     this.#blobs.setId(row, words)
@@ -194,20 +249,30 @@ export class BlobIndex {
   }
 
   #insert(row: number, hash: number): void {
-    const mask = this.#slots.length - 1
+    const slots = this.#slots
+    const mask = slots.length - 1
     let slot = hash & mask
-    while (this.#slots[slot] !== freeSlot) slot = (slot + 1) & mask
-    this.#slots[slot] = row + 1
+    while (slots[slot] !== freeSlot) slot = (slot + 1) & mask
+    slots[slot] = row + 1
+    this.#inserted++
   }
 
-  #grow(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2)
-    for (let row = 0; row < this.#blobs.length; row++) this.#insert(row, this.#blobs.get(row, 0))
+  #grow(slots: number): void {
+    const inserted = this.#inserted
+    // The rows hold all that the new table needs, so the old one goes first: both at once would be over the budget.
+    this.#slots.buffer.transfer(0)
+    this.#slots = new Uint32Array(slots)
+    this.#inserted = 0
+    for (let row = 0; row < inserted; row++) this.#insert(row, this.#blobs.get(row, 0))
   }
 
   #lookup(type: BlobType, id: Id): number {
+    return this.#lookupWords(type, this.#scratch.load(id))
+  }
+
+  #lookupWords(type: BlobType, words: Uint32Array): number {
     this.#wantTree = type === 'tree'
-    this.#slot = this.#scratch.load(id)[0]! & (this.#slots.length - 1)
+    this.#slot = words[0]! & (this.#slots.length - 1)
     return this.#probe()
   }
 

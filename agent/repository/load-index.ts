@@ -2,7 +2,9 @@
 import type { Id } from './id.ts'
 import type { BlobIndex } from './index.ts'
 import { decodeIndex } from './index-file.ts'
+import { scanIndex } from './index-scan.ts'
 import { readAhead } from './read-ahead.ts'
+import { release } from './release.ts'
 import type { Repository } from './repository.ts'
 import { openUnpacked } from './unpacked.ts'
 
@@ -31,8 +33,19 @@ export async function loadIndex(options: {
   for await (const { item: file, result } of readAhead(missing, read, readsAhead)) {
     signal?.throwIfAborted()
     const bytes = await result
-    index.addFile(file, decodeIndex(openUnpacked(repository.masterKey, file, bytes)))
+    addIndexFile(index, file, openUnpacked(repository.masterKey, file, bytes))
     added.push(file)
   }
   return { added, dropped }
+}
+
+/**
+ * Make known what the text of an index file lists. `json` is used up. Rejects with `damaged` or `too-large`, and
+ * then nothing of it is known.
+ */
+export function addIndexFile(index: BlobIndex, file: Id, json: Buffer): void {
+  const scanned = scanIndex(json)
+  if (scanned === undefined) index.addFile(file, decodeIndex(json))
+  else index.addScanned(file, scanned)
+  release(json)
 }
