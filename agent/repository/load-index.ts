@@ -46,6 +46,10 @@ export async function loadIndex(options: {
 export function addIndexFile(index: BlobIndex, file: Id, json: Buffer): void {
   const scanned = scanIndex(json)
   if (scanned === undefined) index.addFile(file, decodeIndex(json))
-  else index.addScanned(file, scanned)
+  else {
+    index.addScanned(file, scanned)
+    // Some 5 MB a file: left to the garbage collector they would pile up beside the index.
+    for (const rows of Object.values(scanned)) release(rows)
+  }
   release(json)
 }

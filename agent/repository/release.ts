@@ -7,7 +7,7 @@ const worthwhile = 256 * 1024
  * Free the memory behind a buffer that nobody else holds. Whoever touches it afterwards finds it empty, so only
  * the code that made a buffer may release it.
  */
-export function release(buffer: Buffer): void {
+export function release(buffer: ArrayBufferView): void {
   const memory = buffer.buffer
   if (memory instanceof ArrayBuffer && memory.byteLength >= worthwhile) memory.transfer(0)
 }

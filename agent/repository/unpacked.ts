@@ -3,6 +3,7 @@ import { open, type SealingKey, seal } from './cipher.ts'
 import { compress, decompress, defaultCompressionLevel } from './compression.ts'
 import { damaged } from './errors.ts'
 import { type Id, idOf, type Random } from './id.ts'
+import { release } from './release.ts'
 
 /** An object ready to be stored: its bytes never change, because its name is their hash. */
 export interface SealedObject {
@@ -29,7 +30,11 @@ export function openUnpacked(key: SealingKey, id: Id, bytes: Uint8Array): Buffer
   if (idOf(bytes) !== id) throw damaged(`object ${id} has other content than its name says`)
   const plain = open(key, bytes)
   const first = plain[0]
-  if (first === compressedJson) return decompress(plain.subarray(1), unpackedLimit)
+  if (first === compressedJson) {
+    const json = decompress(plain.subarray(1), unpackedLimit)
+    release(plain)
+    return json
+  }
   if (first === 0x7b || first === 0x5b) return plain // '{' or '[': JSON as it is
   throw damaged(`object ${id} has an unknown encoding`)
 }
