@@ -72,6 +72,16 @@ export function createCatalogue(
       })
     },
 
+    /** As `snapshot`, and it is there to be read. */
+    async readable(prefix: string): Promise<Snapshot> {
+      const found = await this.snapshot(prefix)
+      if (found.state === 'present') return found
+      throw new HoldfastError(
+        'not-found',
+        `snapshot ${found.id} is ${found.state === 'vanished' ? 'gone: it was removed outside Holdfast' : 'forgotten'}`,
+      )
+    },
+
     async repositories(): Promise<RepositoryFacts[]> {
       return (await store.repositories()).map(withCommands)
     },

@@ -29,7 +29,7 @@ export function createJobRequests(
   deps: Basics & {
     store: JobRequestsStore
     fleet: FleetStore
-    catalogue: Pick<Catalogue, 'snapshot'>
+    catalogue: Pick<Catalogue, 'readable'>
     policies: Pick<PoliciesStore, 'find' | 'pending'>
     /** Tells whoever hands out work that this host has some; may fail silently, work is found anyway. */
     wake: (host: string) => Promise<void>
@@ -154,7 +154,7 @@ export function createJobRequests(
       wanted: WantedRestore & { snapshot: string; host?: string | undefined },
       by: Identity,
     ): Promise<Job> {
-      const snapshot = await catalogue.snapshot(wanted.snapshot)
+      const snapshot = await catalogue.readable(wanted.snapshot)
       const host = await hostNamed(wanted.host ?? snapshot.host)
       const sameHost = host.id === snapshot.host
       authoriseRestore(by, { target: wanted.target, sameHost })
@@ -176,7 +176,7 @@ export function createJobRequests(
       by: Identity,
     ): Promise<Job> {
       authoriseBrowse(by, wanted)
-      const snapshot = await catalogue.snapshot(wanted.snapshot)
+      const snapshot = await catalogue.readable(wanted.snapshot)
       // Only the host that made it holds the key.
       const host = await hostNamed(snapshot.host)
       const job = draft(

@@ -41,6 +41,9 @@ export interface VaultsDeps extends ProbeDeps {
   readonly connect: (connection: VaultConnection) => Promise<VaultSubject>
 }
 
+/** A week: the weekly verification of a random snapshot comes round, and people look, before anything is deleted. */
+const DEFAULT_FLOOR_DAYS = 7
+
 /** Bytes of the marker of a vault: who owns this bucket and prefix. */
 const MAX_MARKER_BYTES = 4_096
 
@@ -141,6 +144,7 @@ export function createVaults(deps: VaultsDeps) {
         probedAt: null,
         clockSkewMs: null,
         clockCheckedAt: null,
+        retentionFloorDays: DEFAULT_FLOOR_DAYS,
         createdAt: now,
       }
       if (!(await store.insert(vault, { events: [event] }))) throw taken(wanted.name)
@@ -168,6 +172,21 @@ export function createVaults(deps: VaultsDeps) {
       })
       // False: it is the default already.
       await store.setDefault(vault.id, { events: [event] })
+      return find(vault.id)
+    },
+
+    /** Sets for how many days nothing is forgotten or deleted, whatever a policy says. */
+    async setFloor(idOrName: string, days: number, by: Identity): Promise<Vault> {
+      const vault = await find(idOrName)
+      const event = newEvent(deps, {
+        actor: actorOf(by),
+        action: 'vault.floor-set',
+        target: `vault:${vault.name}`,
+        outcome: 'ok',
+        details: { id: vault.id, days, before: vault.retentionFloorDays },
+      })
+      // False: it is that already.
+      await store.setFloor(vault.id, days, { events: [event] })
       return find(vault.id)
     },
 

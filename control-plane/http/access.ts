@@ -53,6 +53,7 @@ export const access: Readonly<Record<string, Access>> = {
   'POST /api/v1/vaults': admin,
   'POST /api/v1/vaults/:vault/probe': operators,
   'POST /api/v1/vaults/:vault/default': admin,
+  'PUT /api/v1/vaults/:vault/retention-floor': admin,
 
   'GET /api/v1/alert-channels': operators,
   'POST /api/v1/alert-channels': admin,

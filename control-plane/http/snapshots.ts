@@ -7,6 +7,7 @@ import {
   at,
   cursorQuery,
   DEFAULT_PAGE,
+  flagQuery,
   json,
   limitQuery,
   nextCursor,
@@ -25,10 +26,18 @@ const snapshot = z.object({
   receivedAt: time,
   parent: z.string().nullable(),
   tree: z.string(),
-  outcome,
-  counts: jobCounts,
+  outcome: outcome.nullable().describe('null where another program made it'),
+  counts: jobCounts.nullable(),
   policy: z.string().nullable(),
-  job: z.string(),
+  job: z.string().nullable(),
+  state: z
+    .enum(['present', 'forgetting', 'forgotten', 'vanished'])
+    .describe('vanished: removed outside Holdfast'),
+  foreign: z.boolean().describe('Made by another program; kept until a policy claims it'),
+  held: z
+    .object({ at: time, by: z.string(), why: z.string().nullable() })
+    .nullable()
+    .describe('Under a legal hold: not forgotten until that ends'),
   volume: z
     .object({ driver: z.string(), labels: z.record(z.string(), z.string()) })
     .nullable()
@@ -43,6 +52,7 @@ const list = createRoute({
     query: z.object({
       host: z.string().max(255).optional().describe('Id or name'),
       source: z.string().max(4_200).optional(),
+      gone: flagQuery.optional().describe('Also those that were forgotten or vanished'),
       since: timeQuery.optional(),
       until: timeQuery.optional(),
       cursor: cursorQuery.optional(),
@@ -83,6 +93,10 @@ export function createSnapshotRoutes({ catalogue }: { catalogue: Catalogue }) {
     counts: one.counts,
     policy: one.policyName,
     job: one.job,
+    state: one.state,
+    foreign: one.isForeign,
+    held:
+      one.heldAt === null ? null : { at: at(one.heldAt), by: one.heldBy ?? '', why: one.heldWhy },
     volume: one.volume === null ? null : { driver: one.volume.driver, labels: one.volume.labels },
   })
   return createRoutes()

@@ -18,6 +18,9 @@ const vault = z.object({
   clockSkewMs: z.int().nullable().describe("The control plane's clock minus the store's"),
   clockCheckedAt: time.nullable(),
   createdAt: time,
+  retentionFloorDays: z
+    .int()
+    .describe('Days a snapshot stays after it was received, and a condemned pack after that'),
 })
 
 const params = z.object({ vault: z.string().min(1).max(64).describe('Name or id') })
@@ -57,6 +60,14 @@ const makeDefault = createRoute({
   responses: { ...problems, 200: json(vault, 'The vault') },
 })
 
+const setFloor = createRoute({
+  method: 'put',
+  path: '/vaults/{vault}/retention-floor',
+  summary: 'Set for how many days nothing is forgotten or deleted, whatever a policy says',
+  request: { params, body: body(z.strictObject({ days: z.int().min(1).max(3_650) })) },
+  responses: { ...problems, 200: json(vault, 'The vault') },
+})
+
 export function createVaultRoutes({ vaults }: { vaults: Vaults }) {
   const shown = (one: Vault) => ({
     id: one.id,
@@ -69,6 +80,7 @@ export function createVaultRoutes({ vaults }: { vaults: Vaults }) {
     clockSkewMs: one.clockSkewMs,
     clockCheckedAt: atOrNull(one.clockCheckedAt),
     createdAt: at(one.createdAt),
+    retentionFloorDays: one.retentionFloorDays,
   })
   return createRoutes()
     .openapi(list, async (c) => c.json({ items: (await vaults.list()).map(shown) }, 200))
@@ -78,6 +90,18 @@ export function createVaultRoutes({ vaults }: { vaults: Vaults }) {
     )
     .openapi(probe, async (c) =>
       c.json(shown(await vaults.probe(c.req.valid('param').vault, c.get('identity'))), 200),
+    )
+    .openapi(setFloor, async (c) =>
+      c.json(
+        shown(
+          await vaults.setFloor(
+            c.req.valid('param').vault,
+            c.req.valid('json').days,
+            c.get('identity'),
+          ),
+        ),
+        200,
+      ),
     )
     .openapi(makeDefault, async (c) =>
       c.json(shown(await vaults.setDefault(c.req.valid('param').vault, c.get('identity'))), 200),

@@ -8,6 +8,8 @@ import { storedIndex, storedPack } from './receipt.ts'
 
 /** Packs one retirement may name: a repository of 8 TB at 16 MiB a pack. */
 const MAX_PACKS = 500_000
+/** Snapshots a repository may hold: 20 sources, hourly for a year. */
+const MAX_SNAPSHOTS = 200_000
 /** Packs one repacked pack may have been spread over. */
 const MAX_HEIRS = 64
 
@@ -22,6 +24,11 @@ export const retirement = z.strictObject({
   fence: z.int().min(1),
   /** The repository's epoch in which the index was listed. */
   epoch: z.int().min(0),
+  /**
+   * Snapshots whose every tree this prune read to decide. A kept snapshot that is not named here is judged by the
+   * packs its receipts name, which may be more than it needs: what it may need is not condemned without heirs.
+   */
+  walked: z.array(sha256).max(MAX_SNAPSHOTS).optional(),
   /** What this prune stored: packs with what was still needed of others, and the new index files. */
   added: z.strictObject({
     packs: z.array(storedPack).max(MAX_PACKS),

@@ -202,4 +202,73 @@ export const migrations: readonly Migration[] = [
       `CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
     ],
   },
+  {
+    // Retention, prune, reconcile.
+    version: 2,
+    statements: [
+      // Snapshots that others made have no job, receipt or outcome, so the table is made anew.
+      `CREATE TABLE snapshots_2 (
+        id TEXT PRIMARY KEY, repository TEXT NOT NULL, host TEXT NOT NULL, source TEXT NOT NULL, job TEXT,
+        tree TEXT NOT NULL, time INTEGER NOT NULL, received_at INTEGER NOT NULL, parent TEXT,
+        counts_json TEXT, receipt_json TEXT, signature TEXT, outcome TEXT, policy_name TEXT,
+        -- present → forgetting (removal is under way) → forgotten; present → vanished (removed outside Holdfast)
+        state TEXT NOT NULL DEFAULT 'present' CHECK (state IN ('present', 'forgetting', 'forgotten', 'vanished')),
+        state_at INTEGER,
+        -- made by another program; kept until a policy claims it
+        is_foreign INTEGER NOT NULL DEFAULT 0, claimed_at INTEGER,
+        -- the snapshot this one is a re-tagged copy of
+        original TEXT,
+        -- as the snapshot itself says them, where no job of ours knows
+        hostname TEXT, tags_json TEXT,
+        held_at INTEGER, held_by TEXT, held_why TEXT
+      ) STRICT`,
+      `INSERT INTO snapshots_2 (id, repository, host, source, job, tree, time, received_at, parent, counts_json,
+         receipt_json, signature, outcome, policy_name)
+       SELECT id, repository, host, source, job, tree, time, received_at, parent, counts_json,
+         receipt_json, signature, outcome, policy_name FROM snapshots`,
+      `DROP TABLE snapshots`,
+      `ALTER TABLE snapshots_2 RENAME TO snapshots`,
+      // One snapshot per job; copies of it may follow.
+      `CREATE UNIQUE INDEX snapshots_job ON snapshots (job) WHERE job IS NOT NULL AND original IS NULL`,
+      `CREATE INDEX snapshots_source ON snapshots (host, source, time)`,
+      `CREATE INDEX snapshots_repository ON snapshots (repository, source, time)`,
+      `CREATE INDEX snapshots_state ON snapshots (state, state_at)`,
+
+      // How many days a snapshot stays after it was received, and a condemned pack after it was condemned.
+      `ALTER TABLE vaults ADD COLUMN retention_floor_days INTEGER NOT NULL DEFAULT 7`,
+      // When its snapshots were last judged, its bucket last compared with the catalogue, its next prune is due.
+      `ALTER TABLE repositories ADD COLUMN judged_at INTEGER`,
+      `ALTER TABLE repositories ADD COLUMN reconciled_at INTEGER`,
+      `ALTER TABLE repositories ADD COLUMN unknown_snapshots INTEGER NOT NULL DEFAULT 0`,
+      `ALTER TABLE repositories ADD COLUMN prune_at INTEGER`,
+      `ALTER TABLE repositories ADD COLUMN pruned_at INTEGER`,
+
+      // What a prune said it would take away, and what it was told.
+      `CREATE TABLE proposals (
+        job TEXT NOT NULL, attempt INTEGER NOT NULL, unreferenced_bytes INTEGER NOT NULL, repack_bytes INTEGER NOT NULL,
+        packs INTEGER NOT NULL, own_bytes INTEGER NOT NULL, decision TEXT NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (job, attempt)
+      ) STRICT`,
+      // Ends of prunes: from 'removing' on they can only become accepted. Body and cursor are cleared at the end.
+      `CREATE TABLE retirements (
+        job TEXT NOT NULL, attempt INTEGER NOT NULL, fence INTEGER NOT NULL, batch TEXT NOT NULL, repository TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('checking', 'removing', 'accepted', 'refused')),
+        removed INTEGER NOT NULL DEFAULT 0, code TEXT, message TEXT, body_sha256 TEXT NOT NULL,
+        retirement_json TEXT, signature TEXT NOT NULL, at INTEGER NOT NULL, ended_at INTEGER,
+        PRIMARY KEY (job, attempt)
+      ) STRICT`,
+      `CREATE INDEX retirements_open ON retirements (state, at)`,
+      // Packs that no index file lists any more: condemned → deleting → deleted.
+      `CREATE TABLE condemned (
+        repository TEXT NOT NULL, id TEXT NOT NULL, bytes INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('condemned', 'deleting', 'deleted')),
+        -- packs that hold what kept snapshots still need of it
+        heirs_json TEXT NOT NULL, job TEXT NOT NULL, at INTEGER NOT NULL,
+        -- a later prune found it unreferenced again
+        confirmed_at INTEGER, confirmed_by TEXT, deleted_at INTEGER,
+        PRIMARY KEY (repository, id)
+      ) STRICT`,
+      `CREATE INDEX condemned_state ON condemned (state, at)`,
+    ],
+  },
 ]

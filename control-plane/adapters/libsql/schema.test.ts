@@ -19,6 +19,12 @@ afterAll(() => {
 
 const tables = Object.values(schema).filter((value) => value instanceof SQLiteTable)
 
+/** As SQLite spells it: a boolean is 0 or 1. */
+function fallbackOf(value: unknown): string | null {
+  if (value === undefined) return null
+  return String(typeof value === 'boolean' ? Number(value) : value)
+}
+
 describe('the typed schema', () => {
   it('knows every table of the database and no other', async () => {
     const { rows } = await database.read(
@@ -40,7 +46,7 @@ describe('the typed schema', () => {
         // SQLite's own flag is unset on a primary key that is not declared NOT NULL.
         required: column.notNull && !column.primary,
         key: column.primary || composite.includes(column.name),
-        fallback: column.default === undefined ? null : String(column.default),
+        fallback: fallbackOf(column.default),
       }))
       const theirs = rows.map((row) => ({
         name: row.name,

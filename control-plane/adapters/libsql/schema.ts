@@ -13,10 +13,12 @@ import type {
 } from '../../../shared/backup/job.ts'
 import type { Outcome, Reason } from '../../../shared/backup/outcome.ts'
 import type { Receipt } from '../../../shared/backup/receipt.ts'
+import type { Retirement } from '../../../shared/backup/retirement.ts'
 import type { ErrorCode } from '../../../shared/errors.ts'
 import type { PolicyDocument } from '../../../shared/policy/document.ts'
 import type { Hello } from '../../../shared/protocol/hello.ts'
 import type { ProbeFinding, VaultCapabilities, VaultPlace } from '../../../shared/vault/vault.ts'
+import type { SnapshotState } from '../../ports/store/catalogue.ts'
 import type { InitialFiles } from '../../ports/store/repositories.ts'
 
 /** Integer milliseconds UTC. */
@@ -73,6 +75,7 @@ export const vaults = sqliteTable('vaults', {
   clockSkewMs: integer('clock_skew_ms'),
   clockCheckedAt: instant('clock_checked_at'),
   createdAt: instant('created_at').notNull(),
+  retentionFloorDays: integer('retention_floor_days').notNull().default(7),
 })
 
 export const enrolmentTokens = sqliteTable('enrolment_tokens', {
@@ -168,6 +171,11 @@ export const repositories = sqliteTable('repositories', {
   createdAt: instant('created_at').notNull(),
   readyAt: instant('ready_at'),
   initial: json<InitialFiles>('initial_json'),
+  judgedAt: instant('judged_at'),
+  reconciledAt: instant('reconciled_at'),
+  unknownSnapshots: integer('unknown_snapshots').notNull().default(0),
+  pruneAt: instant('prune_at'),
+  prunedAt: instant('pruned_at'),
 })
 
 export const escrows = sqliteTable(
@@ -291,17 +299,80 @@ export const snapshots = sqliteTable('snapshots', {
   repository: text('repository').notNull(),
   host: text('host').notNull(),
   source: text('source').notNull(),
-  job: text('job').notNull().unique(),
+  job: text('job'),
   tree: text('tree').notNull(),
   time: instant('time').notNull(),
   receivedAt: instant('received_at').notNull(),
   parent: text('parent'),
-  counts: json<JobCounts>('counts_json').notNull(),
-  receipt: json<Receipt>('receipt_json').notNull(),
-  signature: text('signature').notNull(),
-  outcome: text('outcome').$type<Outcome>().notNull(),
+  counts: json<JobCounts>('counts_json'),
+  receipt: json<Receipt>('receipt_json'),
+  signature: text('signature'),
+  outcome: text('outcome').$type<Outcome>(),
   policyName: text('policy_name'),
+  state: text('state').$type<SnapshotState>().notNull().default('present'),
+  stateAt: instant('state_at'),
+  isForeign: integer('is_foreign', { mode: 'boolean' }).notNull().default(false),
+  claimedAt: instant('claimed_at'),
+  original: text('original'),
+  hostname: text('hostname'),
+  tags: json<string[]>('tags_json'),
+  heldAt: instant('held_at'),
+  heldBy: text('held_by'),
+  heldWhy: text('held_why'),
 })
+
+export const proposals = sqliteTable(
+  'proposals',
+  {
+    job: text('job').notNull(),
+    attempt: integer('attempt').notNull(),
+    unreferencedBytes: integer('unreferenced_bytes').notNull(),
+    repackBytes: integer('repack_bytes').notNull(),
+    packs: integer('packs').notNull(),
+    ownBytes: integer('own_bytes').notNull(),
+    decision: text('decision').$type<'go' | 'wait'>().notNull(),
+    at: instant('at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.job, table.attempt] })],
+)
+
+export const retirements = sqliteTable(
+  'retirements',
+  {
+    job: text('job').notNull(),
+    attempt: integer('attempt').notNull(),
+    fence: integer('fence').notNull(),
+    batch: text('batch').notNull(),
+    repository: text('repository').notNull(),
+    state: text('state').$type<'checking' | 'removing' | 'accepted' | 'refused'>().notNull(),
+    removed: integer('removed').notNull().default(0),
+    code: text('code').$type<ErrorCode>(),
+    message: text('message'),
+    bodySha256: text('body_sha256').notNull(),
+    retirement: json<Retirement>('retirement_json'),
+    signature: text('signature').notNull(),
+    at: instant('at').notNull(),
+    endedAt: instant('ended_at'),
+  },
+  (table) => [primaryKey({ columns: [table.job, table.attempt] })],
+)
+
+export const condemned = sqliteTable(
+  'condemned',
+  {
+    repository: text('repository').notNull(),
+    id: text('id').notNull(),
+    bytes: integer('bytes').notNull(),
+    state: text('state').$type<'condemned' | 'deleting' | 'deleted'>().notNull(),
+    heirs: json<string[]>('heirs_json').notNull(),
+    job: text('job').notNull(),
+    at: instant('at').notNull(),
+    confirmedAt: instant('confirmed_at'),
+    confirmedBy: text('confirmed_by'),
+    deletedAt: instant('deleted_at'),
+  },
+  (table) => [primaryKey({ columns: [table.repository, table.id] })],
+)
 
 export const objects = sqliteTable(
   'objects',

@@ -5,24 +5,40 @@ import type { Outcome } from '../../../shared/backup/outcome.ts'
 import type { Instant } from '../../../shared/clock.ts'
 import type { VaultCapabilities, VaultPlace } from '../../../shared/vault/vault.ts'
 
+/**
+ * `forgetting`: its removal from the bucket is under way; `forgotten`: done; `vanished`: somebody else removed it.
+ */
+export type SnapshotState = 'present' | 'forgetting' | 'forgotten' | 'vanished'
+
 export interface Snapshot {
   readonly id: string
   readonly repository: string
   readonly host: string
   readonly hostName: string
   readonly source: string
-  readonly job: string
+  /** Null where another program made it. */
+  readonly job: string | null
   readonly tree: string
   readonly time: Instant
   readonly receivedAt: Instant
   readonly parent: string | null
-  readonly counts: JobCounts
-  readonly outcome: Outcome
+  /** Null where another program made it. */
+  readonly counts: JobCounts | null
+  readonly outcome: Outcome | null
   readonly policyName: string | null
+  readonly state: SnapshotState
+  /** Made by another program; kept until a policy claims it. */
+  readonly isForeign: boolean
+  /** Under a legal hold since then. */
+  readonly heldAt: Instant | null
+  readonly heldBy: string | null
+  readonly heldWhy: string | null
   readonly volume: VolumeDefinition | null
 }
 
 export interface SnapshotFilter {
+  /** Also those that are there no more. */
+  readonly gone?: boolean | undefined
   readonly host?: string | undefined
   readonly source?: string | undefined
   readonly since?: Instant | undefined

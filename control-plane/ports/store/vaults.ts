@@ -17,6 +17,8 @@ export interface Vault {
   readonly clockSkewMs: number | null
   readonly clockCheckedAt: Instant | null
   readonly createdAt: Instant
+  /** Days a snapshot stays after it was received, and a condemned pack after it was condemned. */
+  readonly retentionFloorDays: number
 }
 
 export interface VaultsStore {
@@ -27,6 +29,8 @@ export interface VaultsStore {
   insert(vault: Vault, trace: Trace): Promise<boolean>
   /** False when it is the default already, or gone. */
   setDefault(id: string, trace: Trace): Promise<boolean>
+  /** False when it is `days` already, or the vault is gone. */
+  setFloor(id: string, days: number, trace: Trace): Promise<boolean>
   recordProbe(
     id: string,
     saw: {

@@ -129,7 +129,13 @@ export function createBatchesStore(database: Database): BatchesStore {
       const [row] = await orm
         .select({ id: snapshots.id })
         .from(snapshots)
-        .where(and(eq(snapshots.repository, repository), eq(snapshots.source, source)))
+        .where(
+          and(
+            eq(snapshots.repository, repository),
+            eq(snapshots.source, source),
+            eq(snapshots.state, 'present'),
+          ),
+        )
         .orderBy(desc(snapshots.time))
         .limit(1)
       return row?.id

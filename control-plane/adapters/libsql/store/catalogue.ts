@@ -18,6 +18,11 @@ const snapshotColumns = {
   counts: snapshots.counts,
   outcome: snapshots.outcome,
   policyName: snapshots.policyName,
+  state: snapshots.state,
+  isForeign: snapshots.isForeign,
+  heldAt: snapshots.heldAt,
+  heldBy: snapshots.heldBy,
+  heldWhy: snapshots.heldWhy,
   // A receipt may name half a million packs: only the definition is taken out of it.
   volume: sql<VolumeDefinition | null>`json_extract(${snapshots.receipt}, '$.volume')`.mapWith(
     (text: string) => JSON.parse(text) as VolumeDefinition,
@@ -35,7 +40,7 @@ const repositoryColumns = {
   state: repositories.state,
   createdAt: repositories.createdAt,
   readyAt: repositories.readyAt,
-  snapshots: sql<number>`(SELECT COUNT(*) FROM ${snapshots} WHERE ${snapshots.repository} = ${repositories.id})`,
+  snapshots: sql<number>`(SELECT COUNT(*) FROM ${snapshots} WHERE ${snapshots.repository} = ${repositories.id} AND ${snapshots.state} = 'present')`,
   bytes: sql<number>`(SELECT COALESCE(SUM(${objects.bytes}), 0) FROM ${objects} WHERE ${objects.repository} = ${repositories.id})`,
 }
 
@@ -52,10 +57,11 @@ export function createCatalogueStore(database: Database): CatalogueStore {
       .innerJoin(hosts, eq(hosts.id, repositories.host))
       .innerJoin(vaults, eq(vaults.id, repositories.vault))
   return {
-    async snapshots({ host, source, since, until, after, limit }) {
+    async snapshots({ gone, host, source, since, until, after, limit }) {
       return selectSnapshots()
         .where(
           and(
+            gone ? undefined : eq(snapshots.state, 'present'),
             host === undefined ? undefined : eq(snapshots.host, host),
             source === undefined ? undefined : eq(snapshots.source, source),
             since === undefined ? undefined : gte(snapshots.time, since),

@@ -1,5 +1,5 @@
 // Commits in libSQL.
-import { and, asc, eq, inArray, ne } from 'drizzle-orm'
+import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm'
 import type { Commit, CommitsStore } from '../../../ports/store/commits.ts'
 import { change } from '../change.ts'
 import type { Database } from '../client.ts'
@@ -151,8 +151,8 @@ export function createCommitsStore(database: Database): CommitsStore {
       const [row] = await orm
         .select({ id: snapshots.id, counts: snapshots.counts })
         .from(snapshots)
-        .where(eq(snapshots.job, job))
-      return row
+        .where(and(eq(snapshots.job, job), isNull(snapshots.original)))
+      return row === undefined || row.counts === null ? undefined : { ...row, counts: row.counts }
     },
   }
 }

@@ -55,7 +55,7 @@ export function createFleetStore(database: Database): FleetStore {
           goneAt: sources.goneAt,
           snapshotAt: sql<
             number | null
-          >`(SELECT MAX(${snapshots.time}) FROM ${snapshots} WHERE ${snapshots.host} = ${sources.host} AND ${snapshots.source} = ${sources.source})`,
+          >`(SELECT MAX(${snapshots.time}) FROM ${snapshots} WHERE ${snapshots.host} = ${sources.host} AND ${snapshots.source} = ${sources.source} AND ${snapshots.state} = 'present')`,
         })
         .from(sources)
         .innerJoin(hosts, eq(hosts.id, sources.host))

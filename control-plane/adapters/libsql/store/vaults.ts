@@ -22,18 +22,28 @@ export function createVaultsStore(database: Database): VaultsStore {
       unlessTaken(
         change(database, trace, {
           guard: {
-            sql: `INSERT INTO vaults (id, name, place_json, credentials_sealed, is_default, created_at)
-                  SELECT ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM vaults WHERE is_default = 1), ?`,
+            sql: `INSERT INTO vaults (id, name, place_json, credentials_sealed, is_default, created_at,
+                    retention_floor_days)
+                  SELECT ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM vaults WHERE is_default = 1), ?, ?`,
             args: [
               vault.id,
               vault.name,
               JSON.stringify(vault.place),
               vault.credentialsSealed,
               vault.createdAt,
+              vault.retentionFloorDays,
             ],
           },
         }),
       ),
+
+    setFloor: (id, days, trace) =>
+      change(database, trace, {
+        guard: {
+          sql: 'UPDATE vaults SET retention_floor_days = ? WHERE id = ? AND retention_floor_days <> ?',
+          args: [days, id, days],
+        },
+      }),
 
     setDefault: (id, trace) =>
       change(database, trace, {
