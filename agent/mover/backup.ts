@@ -1,4 +1,5 @@
 // The backups of a batch: one lock, one index, one writer; a snapshot each.
+import { join } from 'node:path'
 import { MINUTE } from '../../shared/clock.ts'
 import { type CachedKind, openCache } from '../repository/cache.ts'
 import { RepositoryError } from '../repository/errors.ts'
@@ -13,9 +14,11 @@ import { commit, endOf, type StoredIndex, type StoredPack, sealSnapshot } from '
 import { JobFailure } from './job-failure.ts'
 import { LockLostError, takeLock } from './lock.ts'
 import { openRepository } from './open-repository.ts'
+import { openPackJournal, type PackJournal } from './pack-journal.ts'
 import type { AttemptOf } from './plane.ts'
 import { createPlaneStore } from './plane-store.ts'
 import { Refusal } from './refusal.ts'
+import { findAgain } from './resume.ts'
 import { syncIndex } from './sync-index.ts'
 import { createTreeReader, isWhollyKnown } from './tree-packs.ts'
 
@@ -67,7 +70,16 @@ async function underLock(batch: Batch, jobs: readonly BackupJob[]): Promise<void
   const lock = await takeLock(batch, repository, speaker, batch.signal)
   const signal = AbortSignal.any([batch.signal, lock.signal, allCancelled(batch, jobs)])
   try {
-    await new BackupRun(batch, repository, jobs, speaker, signal).run()
+    const directory = join(batch.start.paths.cache, 'unlisted')
+    const { masterKey: key } = repository
+    const now = batch.clock.now()
+    // Opened under each new lock: what an earlier one saw in the store may be gone since.
+    const journal = await openPackJournal({ directory, key, random: batch.bytes, now })
+    try {
+      await new BackupRun(batch, repository, journal, jobs, speaker, signal).run()
+    } finally {
+      await journal.close()
+    }
   } catch (error) {
     throw lock.signal.aborted ? lock.signal.reason : error
   } finally {
@@ -93,6 +105,7 @@ function allCancelled(batch: Batch, jobs: readonly BackupJob[]): AbortSignal {
 class BackupRun {
   readonly #batch: Batch
   readonly #repository: Repository
+  readonly #journal: PackJournal
   readonly #jobs: readonly BackupJob[]
   readonly #speaker: () => AttemptOf
   readonly #signal: AbortSignal
@@ -112,12 +125,14 @@ class BackupRun {
   constructor(
     batch: Batch,
     repository: Repository,
+    journal: PackJournal,
     jobs: readonly BackupJob[],
     speaker: () => AttemptOf,
     signal: AbortSignal,
   ) {
     this.#batch = batch
     this.#repository = repository
+    this.#journal = journal
     this.#jobs = jobs
     this.#speaker = speaker
     this.#signal = signal
@@ -154,6 +169,36 @@ class BackupRun {
       writer: this.#createWriter(),
     }
     await this.#sync()
+    await this.#resume()
+  }
+
+  /** Take up the packs that killed runs stored and did not list, as far as they are in the store now. */
+  async #resume(): Promise<void> {
+    const { left } = this.#journal
+    if (left.length === 0) return
+    const batch = this.#batch
+    const [attempt, signal] = [this.#speaker(), this.#signal]
+    const { there, gone } = await findAgain(batch.plane, attempt, left, this.#index, signal)
+    await this.#note(this.#journal.drop(gone))
+    for (const pack of there) {
+      this.#opened.writer.adoptPack(pack)
+      this.#packs.push({ id: pack.id, bytes: pack.bytes, type: pack.type })
+    }
+    batch.log('info', 'Packs of a run that died were found again', {
+      count: there.length,
+      bytes: there.reduce((sum, pack) => sum + pack.bytes, 0),
+      gone: gone.length,
+    })
+  }
+
+  /** A journal that cannot be written costs the next run some bytes and this one nothing. */
+  async #note(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
+      this.#batch.log('warn', 'The journal of stored packs could not be written', { code })
+    }
   }
 
   async #sync(): Promise<void> {
@@ -191,11 +236,15 @@ class BackupRun {
         await remember(store.put(objectKey('data', id), id, pack.bytes, { type, signal }))
         // Only what is stored is kept here: a cache that knew more would promise what nobody has.
         this.#packs.push({ id: pack.id, bytes: pack.bytes.length, type: pack.type })
+        await this.#note(
+          this.#journal.add({ id, type, bytes: pack.bytes.length, blobs: pack.blobs }),
+        )
         if (pack.type === 'tree') await this.#keep('packs', pack.id, pack.bytes)
       },
       onIndex: async (file) => {
         await remember(store.put(objectKey('index', file.id), file.id, file.bytes, { signal }))
         this.#indexes.push({ id: file.id, bytes: file.bytes.length })
+        await this.#note(this.#journal.drop(file.packs))
         await this.#keep('index', file.id, file.bytes)
       },
     })
