@@ -19,9 +19,10 @@ afterAll(() => {
 
 const tables = Object.values(schema).filter((value) => value instanceof SQLiteTable)
 
-/** As SQLite spells it: a boolean is 0 or 1. */
+/** As SQLite spells it: a text in quotes, a boolean as 0 or 1. */
 function fallbackOf(value: unknown): string | null {
   if (value === undefined) return null
+  if (typeof value === 'string') return `'${value}'`
   return String(typeof value === 'boolean' ? Number(value) : value)
 }
 
