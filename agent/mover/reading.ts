@@ -45,6 +45,7 @@ export async function openForReading(
       loadTree: trees.loadTree,
       loadBlob: (type, id) => (type === 'tree' ? trees : content).loadBlob(type, id),
       loadFile: content.loadFile,
+      readSpan: content.readSpan,
     },
   }
 }

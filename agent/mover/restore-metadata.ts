@@ -1,6 +1,8 @@
 // Owner, attributes, times and mode of a restored entry, in the order in which none undoes another.
 
+import { fchmodSync, fchownSync, lchownSync } from 'node:fs'
 import { setTimes } from '../native/file-times.ts'
+import { listXattrsOf, removeXattrOf, setTimesOf, setXattrOf } from '../native/open-file.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import { listXattrs, removeXattr, setXattr } from '../native/xattrs.ts'
 import { permissionBits } from '../repository/mode.ts'
@@ -10,11 +12,66 @@ import type { RestoreRemark } from './restore-contract.ts'
 
 /** An entry of the target as metadata is set on it. */
 export interface Settable {
-  /** Leads to the entry itself; used without following a symlink. */
-  readonly path: Buffer
   chown(uid: number, gid: number): void
+  setTimes(accessedNs: bigint, modifiedNs: bigint): void
+  listXattrs(): Buffer[]
+  setXattr(name: Buffer, value: Buffer): void
+  removeXattr(name: Buffer): void
   /** Absent for symlinks, which have no mode of their own on Linux. */
   chmod?(mode: number): void
+}
+
+/** A file or directory that is open. */
+export class OpenEntry implements Settable {
+  readonly #fd: number
+
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+  chown(uid: number, gid: number): void {
+    fchownSync(this.#fd, uid, gid)
+  }
+  setTimes(accessedNs: bigint, modifiedNs: bigint): void {
+    setTimesOf(this.#fd, accessedNs, modifiedNs)
+  }
+  listXattrs(): Buffer[] {
+    return listXattrsOf(this.#fd)
+  }
+  setXattr(name: Buffer, value: Buffer): void {
+    setXattrOf(this.#fd, name, value)
+  }
+  removeXattr(name: Buffer): void {
+    removeXattrOf(this.#fd, name)
+  }
+  chmod(mode: number): void {
+    fchmodSync(this.#fd, mode)
+  }
+}
+
+/** What cannot be opened without consequences: symlinks, fifos, devices. A symlink is never followed. */
+export class NamedEntry implements Settable {
+  readonly #path: Buffer
+  readonly chmod?: (mode: number) => void
+
+  constructor(path: Buffer, chmod?: (mode: number) => void) {
+    this.#path = path
+    if (chmod !== undefined) this.chmod = chmod
+  }
+  chown(uid: number, gid: number): void {
+    lchownSync(this.#path, uid, gid)
+  }
+  setTimes(accessedNs: bigint, modifiedNs: bigint): void {
+    setTimes(this.#path, accessedNs, modifiedNs)
+  }
+  listXattrs(): Buffer[] {
+    return listXattrs(this.#path)
+  }
+  setXattr(name: Buffer, value: Buffer): void {
+    setXattr(this.#path, name, value)
+  }
+  removeXattr(name: Buffer): void {
+    removeXattr(this.#path, name)
+  }
 }
 
 export type Remark = (what: RestoreRemark, detail?: string) => void
@@ -41,9 +98,9 @@ export function applyMetadata(
     },
     () => remark('owner-refused', `${node.uid}:${node.gid}`),
   )
-  applyXattrs(entry.path, node, idShift, (name) => remark('attribute-refused', name))
+  applyXattrs(entry, node, idShift, (name) => remark('attribute-refused', name))
   unlessRefused(
-    () => setTimes(entry.path, node.atime, node.mtime),
+    () => entry.setTimes(node.atime, node.mtime),
     () => remark('times-refused'),
   )
   const mode = permissionBits(node.mode)
@@ -55,25 +112,27 @@ export function applyMetadata(
 
 /** Make the attributes of an entry those of `node`: set its own, remove what the target gave it (an inherited ACL, say). */
 function applyXattrs(
-  path: Buffer,
+  entry: Settable,
   node: TreeNode,
   idShift: number,
   refused: (name: string) => void,
 ): void {
+  const found = entry.listXattrs()
+  if (found.length === 0 && node.extendedAttributes === undefined) return
   const wanted = new Set<string>()
   for (const { name, value } of node.extendedAttributes ?? []) {
     wanted.add(name.toString('latin1'))
     const xattr = xattrOutside({ name, value: value ?? Buffer.alloc(0) }, idShift)
     unlessRefused(
-      () => setXattr(path, xattr.name, xattr.value),
+      () => entry.setXattr(xattr.name, xattr.value),
       () => refused(name.toString()),
     )
   }
-  for (const name of listXattrs(path)) {
+  for (const name of found) {
     const key = name.toString('latin1')
     if (wanted.has(key) || key === hostLabel) continue
     unlessRefused(
-      () => removeXattr(path, name),
+      () => entry.removeXattr(name),
       () => refused(name.toString()),
     )
   }

@@ -2,8 +2,8 @@
 
 import { HoldfastError } from '../../shared/errors.ts'
 import { RepositoryError } from '../repository/errors.ts'
-import type { BlobIndex } from '../repository/index.ts'
 import { type TreeNode, treeFaults } from '../repository/tree.ts'
+import { StorageError } from '../storage/object-store.ts'
 import type { RestoreExtent } from './restore-contract.ts'
 import { type Selection, selectionOf } from './selection.ts'
 
@@ -11,23 +11,24 @@ export interface PlanOptions {
   readonly root: TreeNode
   readonly selection: Selection
   readonly loadTree: (id: string) => Promise<readonly TreeNode[]>
-  readonly index: Pick<BlobIndex, 'find'>
   readonly signal: AbortSignal
 }
 
 /**
- * How much there is to restore. Throws, before anybody has made a single entry: `illegal-name` for a name that
- * could leave its directory, `damaged` for trees that cannot be restored, `unknown-blob` for content that no index
- * lists, `not-found` for a selected path that is not there.
+ * How much there is to restore, as far as the repository still tells. Throws, before anybody has made a single entry:
+ * `illegal-name` for a name that could leave its directory, `damaged` for a tree with a name twice, `not-found` for a
+ * selected path that is not there.
  */
 export async function planRestore(options: PlanOptions): Promise<RestoreExtent> {
-  const { index, signal } = options
+  const { signal } = options
   const extent: RestoreExtent = { files: 0, directories: 0, others: 0, bytes: 0 }
 
   const visit = async (directory: TreeNode, selection: Selection): Promise<void> => {
     signal.throwIfAborted()
     extent.directories++
-    const nodes = await loadSoundTree(directory, options.loadTree)
+    const nodes = await loadIfWhole(directory, options.loadTree)
+    // Nobody can say what is below it: whatever of it was asked for is lost rather than not there.
+    if (nodes === undefined) return
     let found = 0
     for (const node of nodes) {
       const within = selectionOf(selection, node.name)
@@ -38,10 +39,6 @@ export async function planRestore(options: PlanOptions): Promise<RestoreExtent> 
       else if (node.type === 'file') {
         extent.files++
         extent.bytes += Number(node.size ?? 0n)
-        for (const chunk of node.content ?? []) {
-          if (!index.find('data', chunk))
-            throw new RepositoryError('unknown-blob', `data blob ${chunk}`)
-        }
       } else if (node.type !== 'socket') extent.others++
     }
     if (!selection.whole && found < selection.children.size) throw notThere()
@@ -51,19 +48,34 @@ export async function planRestore(options: PlanOptions): Promise<RestoreExtent> 
   return extent
 }
 
-/** The nodes of a directory, judged: nothing of a tree with an illegal or repeated name is ever restored. */
-export async function loadSoundTree(
+/**
+ * The nodes of a directory, judged: nothing of a tree with an illegal or repeated name is ever restored. Undefined
+ * if the repository no longer holds the tree.
+ */
+export async function loadIfWhole(
   directory: TreeNode,
   loadTree: (id: string) => Promise<readonly TreeNode[]>,
-): Promise<readonly TreeNode[]> {
+): Promise<readonly TreeNode[] | undefined> {
   if (directory.type !== 'dir' || directory.subtree === undefined) {
     throw new HoldfastError('invalid', 'what is to be restored is not a directory')
   }
-  const nodes = await loadTree(directory.subtree)
+  const nodes = await loadTree(directory.subtree).catch((error) => {
+    if (isLoss(error)) return undefined
+    throw error
+  })
+  if (nodes === undefined) return undefined
   const fault = treeFaults(nodes).find(({ fault }) => fault !== 'unsorted')
   if (!fault) return nodes
   const code = fault.fault === 'illegal-name' ? 'illegal-name' : 'damaged'
   throw new RepositoryError(code, `tree ${directory.subtree}, node ${fault.node}: ${fault.fault}`)
+}
+
+/** Whether an error says that an object is altered or gone, rather than out of reach or a threat. */
+function isLoss(error: unknown): boolean {
+  if (error instanceof RepositoryError) {
+    return error.code === 'damaged' || error.code === 'unknown-blob' || error.code === 'too-large'
+  }
+  return error instanceof StorageError && (error.code === 'absent' || error.code === 'truncated')
 }
 
 function notThere(): HoldfastError {

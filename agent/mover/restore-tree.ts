@@ -3,10 +3,7 @@
 import {
   chmodSync,
   closeSync,
-  fchmodSync,
-  fchownSync,
   fstatSync,
-  lchownSync,
   linkSync,
   openSync,
   readdirSync,
@@ -20,10 +17,9 @@ import { makeSpecialFile } from '../native/special-file.ts'
 import { syncFilesystem } from '../native/sync-filesystem.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import { plainLength } from '../repository/blob.ts'
-import { RepositoryError } from '../repository/errors.ts'
 import type { TreeNode } from '../repository/tree.ts'
 import { NamedCounts } from './named-counts.ts'
-import { restoreContent } from './restore-content.ts'
+import { ContentRestore } from './restore-content.ts'
 import type {
   Restored,
   RestoreExtent,
@@ -31,43 +27,40 @@ import type {
   RestoreProgress,
   RestoreRemark,
 } from './restore-contract.ts'
-import { applyMetadata, type Settable } from './restore-metadata.ts'
-import { loadSoundTree, planRestore } from './restore-plan.ts'
+import { applyMetadata, NamedEntry, OpenEntry, type Settable } from './restore-metadata.ts'
+import { loadIfWhole, planRestore } from './restore-plan.ts'
 import { RestoredLinks } from './restored-links.ts'
 import { type Selection, selectionOf, selectPaths } from './selection.ts'
 import { findNode } from './snapshot-path.ts'
 import { TargetDirectories, type TargetDirectory } from './target-directory.ts'
-import { type Chunk, TargetFile } from './target-file.ts'
-
-/** Bounds on what is gathered before content is fetched: some 50 MB of nodes and places. */
-const BATCH_FILES = 20_000
-const BATCH_CHUNKS = 100_000
+import { TargetFile } from './target-file.ts'
+import { verifyFile } from './verify-restored.ts'
 
 /**
- * Restore a tree. Nothing is written before all of it was walked and judged. When this resolves, every byte was
- * read back and matched its hash, and everything is durable. Cut short, it may be repeated with `resume`.
+ * Restore a tree. Nothing is written before all of it was walked and judged. When this resolves, everything is
+ * durable; every byte matched its hash before it was written, and with `verify` again when it was read back from the
+ * disk. What the repository no longer holds whole is counted as damaged, and all else restored. Cut short, it may
+ * be repeated with `resume`.
  *
  * Throws `already-exists` for a target that is not empty, `not-found` for a source or path that is not in the
  * snapshot, `illegal-name` and `damaged` for trees that cannot be restored, what the reader throws, the system's
  * error (such as `ENOSPC`) where the target fails, and the signal's reason.
  */
 export async function restoreTree(options: RestoreOptions): Promise<Restored> {
-  const { tree, path, reader, index, only, signal } = options
+  const { tree, path, reader, only, signal } = options
   signal.throwIfAborted()
   const selection = selectPaths(only)
   const loadTree = (id: string) => reader.loadTree(id)
   const root = await findNode(path, tree, loadTree)
   if (!root) throw new HoldfastError('not-found', 'the snapshot does not hold this source')
-  const total = await planRestore({ root, selection, loadTree, index, signal })
+  const total = await planRestore({ root, selection, loadTree, signal })
   const target = openTarget(options)
   const restore = new Restore(options, target, total)
   try {
-    await restore.walk(
-      { parent: undefined, node: root, path: Buffer.alloc(0), pending: 1 },
-      selection,
-    )
-    await restore.flush()
+    // If we die in here, files are missing, or lack some content and all metadata.
+    await restore.run(root, selection)
     await syncFilesystem(target)
+    if (options.verify) await restore.verify(root, selection)
     return restore.result()
   } finally {
     restore.close()
@@ -93,110 +86,17 @@ class Restore {
   readonly #remarks = new NamedCounts<RestoreRemark>((what) => what !== 'socket')
   readonly #progress: RestoreProgress
   readonly #links = new RestoredLinks()
-  #batch: TargetFile[] = []
-  #batchChunks = 0
+  /** Paths of files that are not whole, one character per byte. */
+  readonly #damaged = new Set<string>()
+  readonly #content: ContentRestore
   #fetched = 0
 
   constructor(options: RestoreOptions, target: number, total: RestoreExtent) {
     this.#options = options
     this.#directories = new TargetDirectories(target)
-    this.#progress = { files: 0, directories: 0, others: 0, bytes: 0, total }
-  }
-
-  result(): Restored {
-    const { files, directories, others, bytes } = this.#progress
-    const remarks = this.#remarks
-    return {
-      extent: { files, directories, others, bytes },
-      bytesFetched: this.#fetched,
-      remarks,
-      warned: remarks.total > remarks.count('socket'),
-    }
-  }
-
-  close(): void {
-    for (const file of this.#batch) file.close()
-    this.#directories.close()
-  }
-
-  /** Make everything in a directory that exists; content of files may follow later. */
-  async walk(directory: TargetDirectory, selection: Selection): Promise<void> {
-    const { reader, signal, resume } = this.#options
-    const nodes = await loadSoundTree(directory.node, (id) => reader.loadTree(id))
-    for (const node of nodes) {
-      signal.throwIfAborted()
-      const within = selectionOf(selection, node.name)
-      if (!within) continue
-      const path = join(directory.path, node.name)
-      if (node.type === 'dir') {
-        const below: TargetDirectory = { parent: directory, node, path, pending: 1 }
-        directory.pending++
-        this.#directories.make(below, resume)
-        await this.walk(below, within)
-      } else if (node.type === 'file') await this.#file(node, directory, path)
-      else if (node.type === 'socket') this.#remarks.add('socket', path)
-      else this.#other(node, directory, path)
-    }
-    this.#settle(directory)
-  }
-
-  /** One thing less to wait for; the last one sets the directory's own metadata, and tells its parent. */
-  #settle(directory: TargetDirectory): void {
-    if (--directory.pending > 0) return
-    const fd = this.#directories.open(directory)
-    this.#apply(
-      {
-        path: anchoredPath(fd, SELF),
-        chown: (uid, gid) => fchownSync(fd, uid, gid),
-        chmod: (mode) => fchmodSync(fd, mode),
-      },
-      directory.node,
-      directory.path,
-    )
-    this.#directories.forget(directory)
-    this.#progress.directories++
-    this.#report()
-    if (directory.parent) this.#settle(directory.parent)
-  }
-
-  async #file(node: TreeNode, directory: TargetDirectory, path: Buffer): Promise<void> {
-    if (this.#link(node, directory)) {
-      this.#progress.files++
-      this.#progress.bytes += Number(node.size ?? 0n)
-      this.#report()
-      return
-    }
-    const file = new TargetFile(this.#directories, directory, node, this.#chunks(node))
-    if (BigInt(file.size) !== (node.size ?? 0n)) this.#remarks.add('size-mismatch', path)
-    if (this.#options.resume) file.adopt()
-    // Other names may be linked to it before its content arrives; the rest are made when it does.
-    if ((node.links ?? 1n) > 1n) file.make()
-    file.close()
-    this.#links.remember(node, path)
-    directory.pending++
-    this.#batch.push(file)
-    this.#batchChunks += file.chunks.length
-    if (this.#batch.length >= BATCH_FILES || this.#batchChunks >= BATCH_CHUNKS) await this.flush()
-  }
-
-  #chunks(node: TreeNode): Chunk[] {
-    let offset = 0
-    return (node.content ?? []).map((id) => {
-      const place = this.#options.index.find('data', id)
-      if (!place) throw new RepositoryError('unknown-blob', `data blob ${id}`)
-      const chunk = { id, offset, length: plainLength(place) }
-      offset += chunk.length
-      return chunk
-    })
-  }
-
-  /** Fill the files gathered so far. If we die in here, files are missing, or lack some content and all metadata. */
-  async flush(): Promise<void> {
-    const { reader, index, signal } = this.#options
-    const files = this.#batch
-    this.#batch = []
-    this.#batchChunks = 0
-    await restoreContent(files, {
+    this.#progress = { files: 0, directories: 0, others: 0, bytes: 0, verified: 0, total }
+    const { reader, index, signal } = options
+    this.#content = new ContentRestore({
       reader,
       index,
       signal,
@@ -207,13 +107,141 @@ class Restore {
       onFetched: (bytes) => {
         this.#fetched += bytes
       },
-      onDone: (file) => {
-        const path = join(file.directory.path, file.node.name)
-        this.#apply(file.settable(), file.node, path)
-        this.#progress.files++
-        this.#settle(file.directory)
-      },
+      onDone: (file) => this.#fileDone(file),
     })
+  }
+
+  run(root: TreeNode, selection: Selection): Promise<void> {
+    const top = { parent: undefined, node: root, path: Buffer.alloc(0), pending: 1 }
+    return this.#content.run(() => this.#walk(top, selection))
+  }
+
+  result(): Restored {
+    const { files, directories, others, bytes } = this.#progress
+    const remarks = this.#remarks
+    return {
+      extent: { files, directories, others, bytes },
+      bytesFetched: this.#fetched,
+      remarks,
+      damaged: remarks.count('content-damaged') + remarks.count('tree-damaged'),
+      warned: remarks.total > remarks.count('socket'),
+    }
+  }
+
+  close(): void {
+    this.#directories.close()
+  }
+
+  /** Make everything in a directory that exists; content of files may follow later. */
+  async #walk(directory: TargetDirectory, selection: Selection): Promise<void> {
+    const { reader, signal, resume } = this.#options
+    const nodes = await loadIfWhole(directory.node, (id) => reader.loadTree(id))
+    if (nodes === undefined) this.#remarks.add('tree-damaged', directory.path)
+    for (const node of nodes ?? []) {
+      signal.throwIfAborted()
+      const within = selectionOf(selection, node.name)
+      if (!within) continue
+      const path = join(directory.path, node.name)
+      if (node.type === 'dir') {
+        const below: TargetDirectory = { parent: directory, node, path, pending: 1 }
+        directory.pending++
+        this.#directories.make(below, resume)
+        await this.#walk(below, within)
+      } else if (node.type === 'file') {
+        const pending = this.#file(node, directory, path)
+        if (pending !== undefined) await pending
+      } else if (node.type === 'socket') this.#remarks.add('socket', path)
+      else this.#other(node, directory, path)
+    }
+    this.#settle(directory)
+  }
+
+  /** Read all content back that was restored. */
+  async verify(root: TreeNode, selection: Selection): Promise<void> {
+    const { reader, index, signal } = this.#options
+    const visit = async (directory: TargetDirectory, within: Selection): Promise<void> => {
+      for (const node of (await loadIfWhole(directory.node, reader.loadTree)) ?? []) {
+        signal.throwIfAborted()
+        const selected = selectionOf(within, node.name)
+        if (!selected) continue
+        const path = join(directory.path, node.name)
+        if (node.type === 'dir') {
+          await visit({ parent: directory, node, path, pending: 0 }, selected)
+        } else if (node.type === 'file' && !this.#damaged.has(path.toString('latin1'))) {
+          await verifyFile(this.#directories.open(directory), node, index, (bytes) => {
+            this.#progress.verified += bytes
+            this.#report()
+          })
+        }
+      }
+      this.#directories.forget(directory)
+    }
+    await visit({ parent: undefined, node: root, path: Buffer.alloc(0), pending: 0 }, selection)
+  }
+
+  /** One thing less to wait for; the last one sets the directory's own metadata, and tells its parent. */
+  #settle(directory: TargetDirectory): void {
+    if (--directory.pending > 0) return
+    const fd = this.#directories.open(directory)
+    this.#apply(new OpenEntry(fd), directory.node, directory.path)
+    this.#directories.forget(directory)
+    this.#progress.directories++
+    this.#report()
+    if (directory.parent) this.#settle(directory.parent)
+  }
+
+  /** Answers nothing where there is nothing to wait for. */
+  #file(node: TreeNode, directory: TargetDirectory, path: Buffer): Promise<void> | undefined {
+    if (this.#link(node, directory)) {
+      this.#progress.files++
+      this.#progress.bytes += Number(node.size ?? 0n)
+      this.#report()
+      return undefined
+    }
+    const content = node.content ?? []
+    const size = this.#sizeOf(content)
+    if (size === undefined) {
+      this.#lost(path)
+      return undefined
+    }
+    const file = new TargetFile(this.#directories, directory, node, size, content.length)
+    if (BigInt(size) !== (node.size ?? 0n)) this.#remarks.add('size-mismatch', path)
+    if (this.#options.resume) file.adopt()
+    // Other names may be linked to it before its content arrives; the rest are made when it does.
+    if ((node.links ?? 1n) > 1n) file.make()
+    this.#links.remember(node, path)
+    directory.pending++
+    return this.#content.add(file, content)
+  }
+
+  /** Bytes of a file's content; undefined if no index lists all of it. */
+  #sizeOf(content: readonly string[]): number | undefined {
+    let size = 0
+    for (const id of content) {
+      const place = this.#options.index.find('data', id)
+      if (place === undefined) return undefined
+      size += plainLength(place)
+    }
+    return size
+  }
+
+  /** All that can be had of a file is in place. */
+  #fileDone(file: TargetFile): void {
+    const path = join(file.directory.path, file.node.name)
+    const entry = file.complete()
+    // Without its metadata it stays closed to all but root: nobody takes it for the whole file.
+    if (file.damaged) this.#lost(path)
+    else {
+      this.#apply(entry, file.node, path)
+      this.#progress.files++
+      this.#report()
+    }
+    this.#settle(file.directory)
+  }
+
+  #lost(path: Buffer): void {
+    this.#remarks.add('content-damaged', path)
+    this.#damaged.add(path.toString('latin1'))
   }
 
   /** Symlinks, fifos and devices. */
@@ -224,7 +252,7 @@ class Restore {
     if (this.#options.resume) removeIfThere(at)
     if (node.type === 'symlink') {
       symlinkSync(node.linkTarget ?? Buffer.alloc(0), at)
-      this.#apply({ path: at, chown: (uid, gid) => lchownSync(at, uid, gid) }, node, path)
+      this.#apply(new NamedEntry(at), node, path)
     } else {
       try {
         makeSpecialFile(at, node.type as 'fifo' | 'dev' | 'chardev', node.device ?? 0n)
@@ -247,15 +275,8 @@ class Restore {
       if (fstatSync(handle).isSymbolicLink()) {
         throw new HoldfastError('conflict', 'an entry was replaced while it was restored')
       }
-      this.#apply(
-        {
-          path: at,
-          chown: (uid, gid) => lchownSync(at, uid, gid),
-          chmod: (mode) => chmodSync(descriptorPath(handle), mode),
-        },
-        node,
-        path,
-      )
+      const chmod = (mode: number) => chmodSync(descriptorPath(handle), mode)
+      this.#apply(new NamedEntry(at, chmod), node, path)
     } finally {
       closeSync(handle)
     }
@@ -308,8 +329,6 @@ class Restore {
   }
 }
 
-/** The directory itself, for calls that do not follow the last component of a path. */
-const SELF = Buffer.from('.')
 const slash = Buffer.from('/')
 
 function join(path: Buffer, name: Buffer): Buffer {

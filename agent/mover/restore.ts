@@ -24,6 +24,9 @@ const warnings: readonly RestoreRemark[] = [
   'size-mismatch',
 ]
 
+/** What makes a restore a failure although it went on to its end. */
+const losses: readonly RestoreRemark[] = ['content-damaged', 'tree-damaged']
+
 /** Rejects with `snapshot-missing`, `target-invalid`, and with what the store or the target's disk says. */
 export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<JobEnd> {
   const { parameters } = job.assigned
@@ -47,6 +50,8 @@ export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<J
     })
     if (exchange.finished) return finishedBefore(batch, job)
     const restored = await fill(batch, job, reading, target)
+    // Old content that is whole is never given up for new content that is not.
+    if (restored.damaged > 0) return await endOf(batch, job, restored)
     await batch.plane.ask('exchange', { ...job.attempt }, { signal: job.signal })
     job.signal.throwIfAborted()
     // If we die before this line the old tree is live; in it or after it, a journal says which one is.
@@ -81,14 +86,14 @@ function pathOf(job: JobOf<'restore'>): Buffer[] {
 }
 
 /** Bytes of content of the whole source, for the look at the free space. */
-async function bytesOf(job: JobOf<'restore'>, { snapshot, reader, index }: Reading) {
+async function bytesOf(job: JobOf<'restore'>, { snapshot, reader }: Reading) {
   const root = await findNode(pathOf(job), snapshot.tree, reader.loadTree)
   if (root === undefined) {
     throw new JobFailure('snapshot-missing', 'the snapshot does not hold this source')
   }
   const { loadTree } = reader
   const { signal } = job
-  return (await planRestore({ root, selection: selectPaths([]), loadTree, index, signal })).bytes
+  return (await planRestore({ root, selection: selectPaths([]), loadTree, signal })).bytes
 }
 
 /** An earlier attempt put the new tree in place and died before it could say so. */
@@ -120,11 +125,13 @@ function fill(
     reader,
     index,
     idShift: job.prepared.idShift,
-    onProgress: ({ files, bytes, total }) =>
+    // Before old content is given up, the new is known to be good.
+    verify: job.prepared.exchangeWith !== undefined,
+    onProgress: ({ files, bytes, verified, total }) =>
       batch.reporter.progress(id, {
-        phase: 'restoring',
+        phase: verified > 0 ? 'verifying' : 'restoring',
         files,
-        bytes,
+        bytes: verified > 0 ? verified : bytes,
         filesTotal: total.files,
         bytesTotal: total.bytes,
       }),
@@ -145,6 +152,15 @@ async function endOf(batch: Batch, job: JobOf<'restore'>, restored: Restored): P
   const { source } = job.assigned.parameters
   const report = await sealedReport(job.assigned.id, source, remarks, batch.start.recoveryRecipient)
   const sealed = report === undefined ? {} : { report }
+  if (restored.damaged > 0) {
+    return {
+      outcome: 'failed',
+      reason: 'repository-damaged',
+      message: `${tally(remarks, losses)}, and all else is restored; names are in the sealed report`,
+      counts,
+      ...sealed,
+    }
+  }
   if (!restored.warned) return { outcome: 'succeeded', reason: 'completed', counts, ...sealed }
   return {
     outcome: 'warning',

@@ -1,7 +1,8 @@
 // Directories of a restore's target, reached only through their parents, never by a path from outside.
 
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { anchoredPath } from '../native/anchored-path.ts'
+import { makeDirectoryAt, openAt } from '../native/open-at.ts'
 import { OPEN_DIRECTORY } from '../native/open-flags.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import type { TreeNode } from '../repository/tree.ts'
@@ -46,8 +47,7 @@ export class TargetDirectories {
       this.#open.set(directory, kept)
       return kept
     }
-    const path = anchoredPath(this.open(directory.parent), directory.node.name)
-    const fd = openSync(path, OPEN_DIRECTORY)
+    const fd = openAt(this.open(directory.parent), directory.node.name, OPEN_DIRECTORY)
     this.#open.set(directory, fd)
     if (this.#open.size > KEPT_OPEN) this.forget(this.#open.keys().next().value!)
     return fd
@@ -61,7 +61,7 @@ export class TargetDirectories {
   /** Make a directory that nobody else may enter yet. One that is there is used if `mayExist`. */
   make(directory: TargetDirectory, mayExist: boolean): void {
     try {
-      mkdirSync(this.pathOf(directory.parent!, directory.node.name), 0o700)
+      makeDirectoryAt(this.open(directory.parent!), directory.node.name, 0o700)
     } catch (error) {
       if (!mayExist || systemErrorCode(error) !== 'EEXIST') throw error
       this.open(directory) // throws if it is no directory

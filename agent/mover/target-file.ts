@@ -3,11 +3,8 @@
 import {
   closeSync,
   constants,
-  fchmodSync,
   ftruncateSync,
-  lchownSync,
   lstatSync,
-  openSync,
   readSync,
   unlinkSync,
   write,
@@ -15,12 +12,13 @@ import {
 } from 'node:fs'
 import { HoldfastError } from '../../shared/errors.ts'
 import { nextData } from '../native/holes.ts'
-import { systemErrorCode } from '../native/syscall-error.ts'
+import { openAt } from '../native/open-at.ts'
+import { punchHole } from '../native/open-file.ts'
 import { idOf } from '../repository/id.ts'
 import type { TreeNode } from '../repository/tree.ts'
-import type { Settable } from './restore-metadata.ts'
+import { OpenEntry } from './restore-metadata.ts'
 import type { TargetDirectories, TargetDirectory } from './target-directory.ts'
-import { writtenRuns } from './zero-runs.ts'
+import { holesBetween, type Run, writtenRuns } from './zero-runs.ts'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
 
@@ -30,7 +28,7 @@ export const zeroChunk = {
   length: 512 << 10,
 } as const
 
-/** Longer pieces are written on another thread, so that a slow disk holds up nothing else. */
+/** Longer pieces are written on another thread, so that hashing and writing go on side by side. Bytes. */
 const SMALL_WRITE = 64 << 10
 
 /** A chunk of a file and where it begins, in bytes. */
@@ -43,34 +41,33 @@ export interface Chunk {
 export class TargetFile {
   readonly directory: TargetDirectory
   readonly node: TreeNode
-  readonly chunks: readonly Chunk[]
   readonly size: number
-  /** Chunks that are not in place yet. */
+  /** Chunks that are neither in place nor known to be lost yet, and one until all of them are known. */
   missing: number
+  /** Whether some of its content cannot be had. */
+  damaged = false
   readonly #directories: TargetDirectories
   /** Bytes never written read as zero: false once an earlier attempt may have written anywhere. */
   #fresh = true
   #made = false
   #fd: number | undefined
   #users = 0
+  /** One past the last byte that is there. */
+  #reached = 0
 
+  /** `size` and the number of `chunks` are those of the content, whatever the node says. */
   constructor(
     directories: TargetDirectories,
     directory: TargetDirectory,
     node: TreeNode,
-    chunks: readonly Chunk[],
+    size: number,
+    chunks: number,
   ) {
     this.#directories = directories
     this.directory = directory
     this.node = node
-    this.chunks = chunks
-    const last = chunks.at(-1)
-    this.size = last ? last.offset + last.length : 0
-    this.missing = chunks.length
-  }
-
-  get isOpen(): boolean {
-    return this.#fd !== undefined
+    this.size = size
+    this.missing = chunks + 1
   }
 
   /** Whether nobody uses its descriptor right now. */
@@ -78,23 +75,16 @@ export class TargetFile {
     return this.#users === 0
   }
 
-  #path(): Buffer {
-    return this.#directories.pathOf(this.directory, this.node.name)
-  }
-
   /** The descriptor for reading and writing; the file is made, closed to everybody else, if it is not there. */
   #descriptor(): number {
     if (this.#fd !== undefined) return this.#fd
     const flags = O_RDWR | O_NOFOLLOW | (this.#made ? 0 : O_CREAT | O_EXCL)
-    this.#fd = openSync(this.#path(), flags, 0o600)
-    if (!this.#made) {
-      this.#made = true
-      ftruncateSync(this.#fd, this.size)
-    }
+    this.#fd = openAt(this.#directories.open(this.directory), this.node.name, flags, 0o600)
+    this.#made = true
     return this.#fd
   }
 
-  /** Make the file with its whole length and no content. */
+  /** Make the file without content. */
   make(): void {
     this.#descriptor()
   }
@@ -104,23 +94,22 @@ export class TargetFile {
    * place need no fetching; anything else is removed. Throws `already-exists` for a directory.
    */
   adopt(): void {
-    const path = this.#path()
-    try {
-      const stat = lstatSync(path)
-      if (stat.isDirectory()) {
-        throw new HoldfastError('already-exists', 'the target has a directory where a file belongs')
-      }
-      // With several names it may be a file elsewhere that somebody linked here: never write into that.
-      if (!stat.isFile() || stat.nlink > 1) {
-        unlinkSync(path)
-      } else {
-        this.#made = true
-        this.#fresh = false
-        ftruncateSync(this.#descriptor(), this.size)
-      }
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error
+    const path = this.#directories.pathOf(this.directory, this.node.name)
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return
+    if (stat.isDirectory()) {
+      throw new HoldfastError('already-exists', 'the target has a directory where a file belongs')
     }
+    // With several names it may be a file elsewhere that somebody linked here: never write into that.
+    if (!stat.isFile() || stat.nlink > 1) {
+      unlinkSync(path)
+      return
+    }
+    this.#made = true
+    this.#fresh = false
+    const fd = this.#descriptor()
+    if (stat.size !== this.size) ftruncateSync(fd, this.size)
+    this.#reached = this.size
   }
 
   /** Whether an earlier attempt left a file whose chunks are worth a look. */
@@ -131,10 +120,7 @@ export class TargetFile {
   /** Whether a chunk is in place, read back from the file. */
   holds(chunk: Chunk): boolean {
     const fd = this.#descriptor()
-    if (chunk.id === zeroChunk.id) {
-      const data = nextData(fd, chunk.offset)
-      if (!data || data.start >= chunk.offset + chunk.length) return true
-    }
+    if (chunk.id === zeroChunk.id && isHoleIn(fd, chunk)) return true
     return idOf(readRange(fd, chunk)) === chunk.id
   }
 
@@ -143,31 +129,45 @@ export class TargetFile {
     return this.#fresh && chunk.id === zeroChunk.id && chunk.length === zeroChunk.length
   }
 
-  /** Put a chunk's bytes in place; long runs of zeros become holes. */
-  async write(chunk: Chunk, bytes: Buffer): Promise<void> {
+  /**
+   * Put bytes in place at `offset`; long runs of zeros become holes. Where it answers nothing, they are there;
+   * else once the promise resolves, until when `bytes` must not change.
+   */
+  write(offset: number, bytes: Buffer): Promise<void> | undefined {
     const fd = this.#descriptor()
+    const runs = writtenRuns(bytes, offset)
+    if (!this.#fresh) {
+      for (const hole of holesBetween(runs, bytes.length)) clear(fd, offset, bytes, hole)
+    }
+    this.#reached = Math.max(this.#reached, offset + (runs.at(-1)?.end ?? 0))
+    if (runs.every(isSmall)) {
+      for (const { start, end } of runs) writeAll(fd, bytes.subarray(start, end), offset + start)
+      return undefined
+    }
+    return this.#writeAside(fd, offset, bytes, runs)
+  }
+
+  async #writeAside(
+    fd: number,
+    offset: number,
+    bytes: Buffer,
+    runs: readonly Run[],
+  ): Promise<void> {
     this.#users++
     try {
-      const runs = this.#fresh
-        ? writtenRuns(bytes, chunk.offset)
-        : [{ start: 0, end: bytes.length }]
       for (const { start, end } of runs) {
-        await writeAll(fd, bytes.subarray(start, end), chunk.offset + start)
+        await writeAllAside(fd, bytes.subarray(start, end), offset + start)
       }
     } finally {
       this.#users--
     }
   }
 
-  /** How metadata is set on it; to be used at once. */
-  settable(): Settable {
-    const path = this.#path()
+  /** All content is in place: give the file its length, which a hole at its end did not. Then it is lent, open. */
+  complete(): OpenEntry {
     const fd = this.#descriptor()
-    return {
-      path,
-      chown: (uid, gid) => lchownSync(path, uid, gid),
-      chmod: (mode) => fchmodSync(fd, mode),
-    }
+    if (this.#reached < this.size) ftruncateSync(fd, this.size)
+    return new OpenEntry(fd)
   }
 
   close(): void {
@@ -175,6 +175,20 @@ export class TargetFile {
     closeSync(this.#fd)
     this.#fd = undefined
   }
+}
+
+const isSmall = ({ start, end }: Run) => end - start <= SMALL_WRITE
+
+/** Make zeros of what an earlier attempt may have left there. */
+function clear(fd: number, offset: number, bytes: Buffer, { start, end }: Run): void {
+  if (punchHole(fd, offset + start, end - start)) return
+  writeAll(fd, bytes.subarray(start, end), offset + start)
+}
+
+/** Whether the file system says that there is nothing but a hole, or nothing at all. */
+export function isHoleIn(fd: number, { offset, length }: Omit<Chunk, 'id'>): boolean {
+  const data = nextData(fd, offset)
+  return data === undefined || data.start >= offset + length
 }
 
 function readRange(fd: number, { offset, length }: Chunk): Buffer {
@@ -188,19 +202,22 @@ function readRange(fd: number, { offset, length }: Chunk): Buffer {
   return bytes.subarray(0, filled)
 }
 
-async function writeAll(fd: number, bytes: Buffer, offset: number): Promise<void> {
-  let written = 0
-  while (written < bytes.length) {
-    const left = bytes.length - written
-    written +=
-      left <= SMALL_WRITE
-        ? writeSync(fd, bytes, written, left, offset + written)
-        : await writeAside(fd, bytes, written, left, offset + written)
+function writeAll(fd: number, bytes: Buffer, offset: number): void {
+  for (let written = 0; written < bytes.length; ) {
+    written += writeSync(fd, bytes, written, bytes.length - written, offset + written)
   }
 }
 
-function writeAside(fd: number, bytes: Buffer, from: number, length: number, at: number) {
-  return new Promise<number>((resolve, reject) => {
-    write(fd, bytes, from, length, at, (error, count) => (error ? reject(error) : resolve(count)))
+async function writeAllAside(fd: number, bytes: Buffer, offset: number): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    written += await writeOnce(fd, bytes.subarray(written), offset + written)
+  }
+}
+
+function writeOnce(fd: number, bytes: Buffer, offset: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, 0, bytes.length, offset, (error, count) =>
+      error ? reject(error) : resolve(count),
+    )
   })
 }

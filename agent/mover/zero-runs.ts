@@ -40,3 +40,15 @@ export function writtenRuns(bytes: Buffer, offset: number): Run[] {
   if (start < bytes.length) runs.push({ start, end: bytes.length })
   return runs
 }
+
+/** What `runs`, in order, leave out of `length` bytes. */
+export function holesBetween(runs: readonly Run[], length: number): Run[] {
+  const holes: Run[] = []
+  let start = 0
+  for (const run of runs) {
+    if (run.start > start) holes.push({ start, end: run.start })
+    start = run.end
+  }
+  if (start < length) holes.push({ start, end: length })
+  return holes
+}

@@ -11,10 +11,17 @@ const SECOND = 1_000_000_000n
  * negative before it. `fs.utimes` takes a double and would lose the last three digits.
  */
 export function setTimes(path: Buffer | string, accessedNs: bigint, modifiedNs: bigint): void {
-  const times = Buffer.alloc(32) // struct timespec[2] of a 64-bit Linux: seconds, nanoseconds, twice
-  writeTimespec(times, 0, accessedNs)
-  writeTimespec(times, 16, modifiedNs)
+  const times = timesBuffer(accessedNs, modifiedNs)
   checked('utimensat', utimensat(AT_FDCWD, cPath(path), times, NO_FOLLOW))
+}
+
+const scratch = Buffer.alloc(32)
+
+/** Both times as `struct timespec[2]` of a 64-bit Linux: seconds, nanoseconds, twice. Lent until the next call. */
+export function timesBuffer(accessedNs: bigint, modifiedNs: bigint): Buffer {
+  writeTimespec(scratch, 0, accessedNs)
+  writeTimespec(scratch, 16, modifiedNs)
+  return scratch
 }
 
 function writeTimespec(into: Buffer, offset: number, ns: bigint): void {

@@ -1,12 +1,14 @@
 // Reading out of a repository: by blob, by tree, by file. Everything that leaves here was checked against its id.
-import type { ObjectStore } from '../storage/object-store.ts'
-import { type BlobType, openBlob } from './blob.ts'
+import { type ObjectStore, StorageError } from '../storage/object-store.ts'
+import { type BlobType, blobLimit, openBlob, openBlobInto } from './blob.ts'
 import type { RepositoryCache } from './cache.ts'
+import { ivBytes, macBytes } from './cipher.ts'
 import { damaged, RepositoryError } from './errors.ts'
 import type { Id } from './id.ts'
 import type { BlobIndex, BlobPlace } from './index.ts'
 import { objectKey } from './layout.ts'
 import { readAhead } from './read-ahead.ts'
+import { release } from './release.ts'
 import type { Repository } from './repository.ts'
 import { compareNodes, decodeTree, type TreeNode, treeFaults } from './tree.ts'
 
@@ -28,32 +30,126 @@ export interface RepositoryReader {
   loadTree(id: Id): Promise<TreeNode[]>
   /** The chunks of a file in order, neighbours in a pack fetched together, the next request already on its way. */
   loadFile(content: readonly Id[]): AsyncGenerator<Buffer>
+  /**
+   * Fetch a span by one request and hand its blobs to `take` in order, each once. A blob that is damaged or gone
+   * there is looked for in the other packs that hold it; where none gives it whole, `take` gets undefined.
+   * Rejects with what `take` throws, and with the store's error where it does not answer or refuses.
+   */
+  readSpan(span: Span, take: TakeBlob): Promise<void>
+}
+
+/** `bytes` is lent until `take` returns, or what it returned resolves. */
+export type TakeBlob = (place: BlobPlace, bytes: Buffer | undefined) => Promise<void> | undefined
+
+/** Neighbouring blobs of one pack, to be fetched by one request. */
+export interface Span {
+  readonly pack: Id
+  /** Bytes from the start of the pack. */
+  readonly offset: number
+  /** One past the last byte. */
+  readonly end: number
+  /** In the order of their offsets. */
+  readonly blobs: readonly BlobPlace[]
 }
 
 /** Blobs of one pack that lie closer together than this many bytes are fetched by one request. */
 const gapLimit = 256 * 1024
-/** One request asks for no more than about this many bytes, unless a single blob is longer. */
-const spanLimit = 8 * 1024 * 1024
+/**
+ * One request asks for no more than about this many bytes, unless a single blob is longer: at 50 ms of latency, four
+ * of them under way fill 1 Gbit/s, and take no more than a pack's memory.
+ */
+const spanLimit = 4 * 1024 * 1024
+
+/** Most chunks are no longer; what is gets memory of its own. Bytes. */
+const scratchBytes = 2 * 1024 * 1024
 
 /** Requests on their way while a file's earlier ones are worked on. */
-const spansAhead = 1
-
-/** Neighbouring blobs of one pack, to be fetched by one request. */
-interface Span {
-  readonly pack: Id
-  readonly type: BlobType
-  readonly offset: number
-  end: number
-  readonly blobs: BlobPlace[]
-}
+const spansAhead = 2
 
 export function createReader(options: ReaderOptions): RepositoryReader {
   const { store, repository, index, cache } = options
+  /** Memory that spans under way open their blobs into, kept from one to the next. */
+  const scratches: Buffer[] = []
 
   async function fetchSpan(span: Span): Promise<Buffer> {
     const range = { offset: span.offset, length: span.end - span.offset }
     const bytes = await store.get(objectKey('data', span.pack), range)
     return asBuffer(bytes)
+  }
+
+  async function readSpan(span: Span, take: TakeBlob): Promise<void> {
+    const fetched = await fetchIfThere(span)
+    const bytes = typeof fetched === 'string' ? undefined : fetched
+    let scratch = scratches.pop() ?? Buffer.allocUnsafeSlow(scratchBytes)
+    try {
+      for (const place of span.blobs) {
+        const room = Math.min(place.uncompressedLength, blobLimit)
+        if (room > scratch.length) {
+          release(scratch)
+          scratch = Buffer.allocUnsafeSlow(room)
+        }
+        const plain = openWithin(bytes, span, place, scratch) ?? (await loadAgain(place, fetched))
+        const pending = take(place, plain)
+        if (pending !== undefined) await pending
+      }
+    } finally {
+      if (scratch.length === scratchBytes) scratches.push(scratch)
+      else release(scratch)
+      if (bytes !== undefined) release(bytes)
+    }
+  }
+
+  /** A blob out of a fetched span, opened in place or into `scratch`; undefined if it is not whole there. */
+  function openWithin(
+    bytes: Buffer | undefined,
+    span: Span,
+    place: BlobPlace,
+    scratch: Buffer,
+  ): Buffer | undefined {
+    if (bytes === undefined) return undefined
+    const from = place.offset - span.offset
+    const sealed = bytes.subarray(from, from + place.length)
+    const { id, uncompressedLength } = place
+    // What claims more than any blob may hold goes the long way, which says so.
+    if (sealed.length !== place.length || uncompressedLength > scratch.length) return undefined
+    const isPacked = uncompressedLength > 0
+    const into = isPacked
+      ? scratch.subarray(0, uncompressedLength)
+      : sealed.subarray(ivBytes, -macBytes)
+    try {
+      openBlobInto({ key: repository.masterKey, id, sealed, uncompressedLength }, into)
+      return into
+    } catch (error) {
+      if (error instanceof RepositoryError) return undefined
+      throw error
+    }
+  }
+
+  /** A blob that was not whole in the span it was looked for in. */
+  function loadAgain(place: BlobPlace, fetched: Buffer | 'gone' | 'short') {
+    const places = index.findAll(place.type, place.id)
+    // Where the whole pack is gone, asking it for every single blob would only take time.
+    return loadIfWhole(places.filter(({ pack }) => fetched !== 'gone' || pack !== place.pack))
+  }
+
+  async function fetchIfThere(span: Span): Promise<Buffer | 'gone' | 'short'> {
+    try {
+      return await fetchSpan(span)
+    } catch (error) {
+      if (!isLost(error)) throw error
+      return error.code === 'absent' ? 'gone' : 'short'
+    }
+  }
+
+  /** A blob from whichever place has it whole; undefined if none has. */
+  async function loadIfWhole(places: readonly BlobPlace[]): Promise<Buffer | undefined> {
+    if (places.length === 0) return undefined
+    try {
+      return await loadFrom(places)
+    } catch (error) {
+      if (isLost(error) || error instanceof RepositoryError) return undefined
+      throw error
+    }
   }
 
   async function loadBlob(type: BlobType, id: Id): Promise<Buffer> {
@@ -63,6 +159,10 @@ export function createReader(options: ReaderOptions): RepositoryReader {
       const cached = await fromCache(cache, places)
       if (cached !== undefined) return cached
     }
+    return loadFrom(places)
+  }
+
+  async function loadFrom(places: readonly BlobPlace[]): Promise<Buffer> {
     let failure: unknown
     for (const place of places) {
       try {
@@ -133,19 +233,37 @@ export function createReader(options: ReaderOptions): RepositoryReader {
     }
   }
 
-  return { loadBlob, loadTree, loadFile }
+  return { loadBlob, loadTree, loadFile, readSpan }
 }
 
-function spanOf(place: BlobPlace): Span {
-  const { pack, type, offset, length } = place
-  return { pack, type, offset, end: offset + length, blobs: [place] }
+/** Whether the store says that what was asked for is not there: nothing that waiting would bring back. */
+function isLost(error: unknown): error is StorageError {
+  return error instanceof StorageError && (error.code === 'absent' || error.code === 'truncated')
+}
+
+function spanOf(place: BlobPlace): GrowingSpan {
+  const { pack, offset, length } = place
+  return { pack, offset, end: offset + length, blobs: [place] }
+}
+
+interface GrowingSpan extends Span {
+  end: number
+  readonly blobs: BlobPlace[]
 }
 
 function planSpans(index: BlobIndex, content: readonly Id[]): Span[] {
-  const spans: Span[] = []
-  for (const id of content) {
+  const places = content.map((id) => {
     const place = index.find('data', id)
     if (place === undefined) throw new RepositoryError('unknown-blob', `data blob ${id}`)
+    return place
+  })
+  return spansOf(places)
+}
+
+/** Gather places into spans, keeping their order: neighbours that follow one another in a pack share a request. */
+export function spansOf(places: Iterable<BlobPlace>): Span[] {
+  const spans: GrowingSpan[] = []
+  for (const place of places) {
     const last = spans.at(-1)
     const end = place.offset + place.length
     const joins =

@@ -49,7 +49,7 @@ export interface ObjectStore {
   put(key: string, sha256: string, bytes: Uint8Array): Promise<void>
 
   /**
-   * The whole object, or exactly `length` bytes from `offset`.
+   * The whole object, or exactly `length` bytes from `offset`, in memory that is the caller's own from then on.
    * Rejects with `absent`, or with `truncated` if fewer bytes arrive.
    */
   get(key: string, range?: { offset: number; length: number }): Promise<Uint8Array>
