@@ -104,9 +104,6 @@ async function prepare(deps: PrepareDeps, batch: string, job: AssignedJob): Prom
     requireCapabilities(READING, 'reading files of other owners')
     return prepareSource(deps, job.id, parameters.source)
   }
-  if (parameters.kind === 'prune') {
-    throw new JobRefusal('internal-error', 'this version of the agent carries out no prune jobs')
-  }
   if (parameters.kind === 'restore') {
     requireCapabilities(RESTORING, 'restoring owners, modes and devices')
     return prepareRestore(deps, batch, job.id, parameters)

@@ -122,6 +122,7 @@ function reasonOfRefusal(refusal: Refusal): Reason {
   const known = ofCode[refusal.code]
   if (known !== undefined) return known
   if (refusal.ask === 'commit') return 'commit-refused'
+  if (refusal.ask === 'retire') return 'retirement-refused'
   if (refusal.ask === 'read' && refusal.code === 'not-found') return 'snapshot-missing'
   if (refusal.ask === 'initialise') return 'store-refused'
   return 'grant-refused'

@@ -3,6 +3,8 @@ import type { StoredObject } from '../storage/object-store.ts'
 import type { AttemptOf, Plane } from './plane.ts'
 
 export type Listed = 'index' | 'keys' | 'snapshots' | 'packs'
+/** What only a prune may list, beside these. */
+export type ListedByPrune = Listed | 'condemned' | 'unknown-snapshots'
 
 export interface WholeListing {
   readonly objects: { id: string; bytes: number }[]
@@ -14,7 +16,7 @@ export interface WholeListing {
 export async function listAll(
   plane: Plane,
   attempt: AttemptOf,
-  what: Listed,
+  what: ListedByPrune,
   signal: AbortSignal,
 ): Promise<WholeListing> {
   for (;;) {

@@ -1,4 +1,4 @@
-// The shared lock of a batch: it keeps a prune away, and waits for one that came first.
+// The lock of a batch: a shared one keeps a prune away and waits for one that came first; a prune's own tolerates nobody.
 import { fromBase64, toBase64 } from '../../shared/bytes.ts'
 import { fraction, MINUTE, SECOND } from '../../shared/clock.ts'
 import {
@@ -25,6 +25,12 @@ export class LockLostError extends Error {
 export interface HeldLock {
   /** Fires with a `LockLostError` once the lock counts as lost: begin again from a new one. */
   readonly signal: AbortSignal
+  /**
+   * Stores the lock anew and looks once more who else is there: of two programs that take locks at the same moment
+   * one at least sees the other, but a lock that somebody removed protects from nobody. Rejects with
+   * `repository-locked`.
+   */
+  confirm(signal: AbortSignal): Promise<void>
   /** Takes the lock back; what fails here is left to the control plane, which ends stale locks itself. */
   release(): Promise<void>
 }
@@ -40,8 +46,8 @@ const refreshPatience = 20 * MINUTE
 const refreshPause = 30 * SECOND
 
 /**
- * Take the shared lock. `speaker` is the attempt that asks, looked up at each call. Rejects with
- * `repository-locked` if somebody holds the repository alone for more than `patience` milliseconds.
+ * Take the shared lock, or the one that tolerates no other. `speaker` is the attempt that asks, looked up at each
+ * call. Rejects with `repository-locked` if somebody is in the way for more than `patience` milliseconds.
  */
 export async function takeLock(
   batch: Batch,
@@ -49,34 +55,44 @@ export async function takeLock(
   speaker: () => AttemptOf,
   signal: AbortSignal,
   patience = lockPatience,
+  exclusive = false,
 ): Promise<HeldLock> {
   const { clock, random } = batch
   const begun = clock.monotonic()
   for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
-    const lock = seal(batch, repository)
+    const lock = seal(batch, repository, exclusive)
     const { others } = await storeLock(batch, speaker(), lock, undefined, signal)
-    const conflicts = lockConflicts({
-      key: repository.masterKey,
-      exclusive: false,
-      others: others.map(({ id, bytes }) => ({ id, bytes: fromBase64(bytes) })),
-      now: clock.now(),
-    })
-    if (conflicts.length === 0) return hold(batch, repository, speaker, lock.id)
+    const conflicts = conflictsAmong(batch, repository, exclusive, others)
+    if (conflicts.length === 0) return hold(batch, repository, speaker, lock.id, exclusive)
     // While we wait nobody is kept out by us: two programs that each wait for the other never end.
     await removeLock(batch, speaker(), lock.id)
     if (clock.monotonic() - begun + pause > patience) throw locked(conflicts[0]!)
-    batch.log('info', 'Another program holds the repository alone; waiting', {
-      count: conflicts.length,
-      milliseconds: Math.round(pause),
-    })
+    const waiting = exclusive
+      ? 'Another program uses the repository; waiting'
+      : 'Another program holds the repository alone; waiting'
+    batch.log('info', waiting, { count: conflicts.length, milliseconds: Math.round(pause) })
     await clock.sleep(pause / 2 + (pause / 2) * fraction(random), signal)
   }
 }
 
-function seal(batch: Batch, repository: Repository) {
+function conflictsAmong(
+  { clock }: Batch,
+  repository: Repository,
+  exclusive: boolean,
+  others: readonly { id: string; bytes: string }[],
+): LockConflict[] {
+  return lockConflicts({
+    key: repository.masterKey,
+    exclusive,
+    others: others.map(({ id, bytes }) => ({ id, bytes: fromBase64(bytes) })),
+    now: clock.now(),
+  })
+}
+
+function seal(batch: Batch, repository: Repository, exclusive: boolean) {
   const lock = {
     time: fromMilliseconds(batch.clock.now()),
-    exclusive: false,
+    exclusive,
     hostname: lockHostname(batch.start.repository.hostname),
     username: 'holdfast',
     pid: process.pid,
@@ -123,11 +139,9 @@ function locked({ lock }: LockConflict): JobFailure {
       'a lock that cannot be read keeps everybody out; `restic unlock --remove-all` removes it',
     )
   }
-  const { username, hostname, pid } = lock
-  return new JobFailure(
-    'repository-locked',
-    `${username}@${hostname}, process ${pid}, holds the repository alone`,
-  )
+  const { username, hostname, pid, exclusive } = lock
+  const what = exclusive ? 'holds the repository alone' : 'uses the repository'
+  return new JobFailure('repository-locked', `${username}@${hostname}, process ${pid}, ${what}`)
 }
 
 function hold(
@@ -135,11 +149,26 @@ function hold(
   repository: Repository,
   speaker: () => AttemptOf,
   first: string,
+  exclusive: boolean,
 ): HeldLock {
   const { clock } = batch
   const lost = new AbortController()
   const end = new AbortController()
   let current = first
+  let storing: Promise<unknown> = Promise.resolve()
+
+  /** One at a time: each replaces the one before. */
+  function storeNext(signal: AbortSignal, patience?: number) {
+    const store = async () => {
+      const next = seal(batch, repository, exclusive)
+      const answer = await storeLock(batch, speaker(), next, current, signal, patience)
+      current = next.id
+      return answer
+    }
+    const stored = storing.then(store, store)
+    storing = stored.catch(() => {})
+    return stored
+  }
 
   async function keepFresh(): Promise<void> {
     let refreshed = clock.monotonic()
@@ -147,9 +176,7 @@ function hold(
     while (!end.signal.aborted) {
       await clock.sleep(wait, end.signal)
       try {
-        const next = seal(batch, repository)
-        await storeLock(batch, speaker(), next, current, end.signal, refreshPause)
-        current = next.id
+        await storeNext(end.signal, refreshPause)
         refreshed = clock.monotonic()
         wait = lockRefresh
       } catch (error) {
@@ -166,9 +193,15 @@ function hold(
 
   return {
     signal: lost.signal,
+    async confirm(signal) {
+      const { others } = await storeNext(signal)
+      const [conflict] = conflictsAmong(batch, repository, exclusive, others)
+      if (conflict !== undefined) throw locked(conflict)
+    },
     async release() {
       end.abort()
       await refreshing
+      await storing
       await removeLock(batch, speaker(), current)
     },
   }

@@ -4,6 +4,7 @@ import { runBackups } from './backup.ts'
 import type { Batch, Job, JobOf } from './batch.ts'
 import { runBrowse } from './browse.ts'
 import { runInit } from './init.ts'
+import { runPrune } from './prune.ts'
 import type { JobEnd } from './reporter.ts'
 import { runRestore } from './restore.ts'
 import { runVerify } from './verify.ts'
@@ -20,6 +21,7 @@ export async function runBatch(batch: Batch, jobs: readonly Job[]): Promise<void
   for (const job of jobs.filter(isOf('init'))) await alone(batch, job, runInit)
   const backups = jobs.filter(isOf('backup'))
   if (backups.length > 0) await runBackups(batch, backups)
+  for (const job of jobs.filter(isOf('prune'))) await alone(batch, job, runPrune)
   for (const job of jobs.filter(isOf('verify'))) await alone(batch, job, runVerify)
   for (const job of jobs.filter(isOf('restore'))) await alone(batch, job, runRestore)
   for (const job of jobs.filter(isOf('browse'))) await alone(batch, job, runBrowse)
