@@ -4,6 +4,7 @@ import { Cron } from 'croner'
 import * as z from 'zod'
 import { absolutePath } from '../backup/source.ts'
 import { plainName } from '../ids.ts'
+import { retention } from './retention.ts'
 import { nameParts } from './volume-name.ts'
 
 /** Shell-like pattern: `*` any run of characters, `?` one; everything else is itself. */
@@ -102,6 +103,11 @@ export const policyDocument = z.strictObject({
     })
     .optional()
     .describe('When to run; without it the policy runs only by hand'),
+  retention: retention
+    .optional()
+    .describe(
+      'What is kept of each source: rules as of restic forget, OR-ed; without it everything is kept',
+    ),
   volatile: z
     .array(z.string().min(1).max(1_024))
     .max(256)
