@@ -1,11 +1,19 @@
 // Judging a repository from the host that can open it: the engine's check over GET grants.
+import { availableParallelism } from 'node:os'
+import type { JobCounts } from '../../shared/backup/job.ts'
 import { check } from '../repository/check.ts'
-import type { CheckReport } from '../repository/check-report.ts'
+import type { CheckReport, Problem } from '../repository/check-report.ts'
 import type { Batch, JobOf } from './batch.ts'
+import { NAMES_WANTED, sealedHarm } from './harm-report.ts'
 import { takeLock } from './lock.ts'
 import { openRepository } from './open-repository.ts'
 import { createPlaneStore } from './plane-store.ts'
 import type { JobEnd } from './reporter.ts'
+
+/** More threads than this wait for the store: one of them checks some 500 MB/s. */
+const mostThreads = 4
+/** Problems told in the message; it is cut at 1,000 characters. */
+const problemsTold = 5
 
 /** Damage ends as `failed` with reason `repository-damaged`; an unreachable store rejects. */
 export async function runVerify(batch: Batch, job: JobOf<'verify'>): Promise<JobEnd> {
@@ -20,35 +28,64 @@ export async function runVerify(batch: Batch, job: JobOf<'verify'>): Promise<Job
       store: createPlaneStore(batch, attempt, signal),
       repository,
       readData: assigned.parameters.readData,
+      random: batch.bytes,
+      threads: Math.min(availableParallelism(), mostThreads),
+      names: NAMES_WANTED,
       signal,
-      onProgress: ({ done, total }) =>
+      onProgress: ({ done, total, bytes }) =>
         batch.reporter.progress(assigned.id, {
           phase: 'verifying',
           files: done,
-          bytes: 0,
+          bytes,
           filesTotal: total,
         }),
     })
-    const milliseconds = Math.round(batch.clock.monotonic() - job.begunAt())
-    const counts = { files: report.packs, bytes: report.bytesRead, milliseconds }
-    return report.ok
-      ? { outcome: 'succeeded', reason: 'completed', message: summary(report), counts }
-      : { outcome: 'failed', reason: 'repository-damaged', message: damage(report), counts }
+    const { blobs, indexBytes, harm } = report
+    batch.log('info', 'The index was held in memory', { blobs, bytes: indexBytes })
+    const counts: JobCounts = {
+      files: report.packs,
+      bytes: report.bytesRead,
+      harmed: harm.entries,
+      indexBytes,
+      milliseconds: Math.round(batch.clock.monotonic() - job.begunAt()),
+    }
+    if (report.ok) {
+      return { outcome: 'succeeded', reason: 'completed', message: summary(report), counts }
+    }
+    const sealed = await sealedHarm(assigned.id, harm.named, batch.start.recoveryRecipient)
+    return {
+      outcome: 'failed',
+      reason: 'repository-damaged',
+      message: damage(report),
+      counts,
+      ...(sealed === undefined ? {} : { report: sealed }),
+    }
   } finally {
     await lock.release()
   }
 }
 
-function summary({ snapshots, trees, packs, packsRead, hints }: CheckReport): string {
-  const noted = hints > 0 ? `, ${hints} hints` : ''
-  return `${snapshots} snapshots, ${trees} trees, ${packs} packs; ${packsRead} packs read${noted}`
+function summary(report: CheckReport): string {
+  const { snapshots, trees, packs, packsRead, hints, problems, snapshotRead } = report
+  const of = snapshotRead === undefined ? '' : ` of snapshot ${snapshotRead.slice(0, 8)}`
+  const noted = hints > 0 ? `, ${hints} hints: ${first(problems)}` : ''
+  return `${snapshots} snapshots, ${trees} trees, ${packs} packs; ${packsRead} packs read${of}${noted}`
 }
 
-/** Kinds with their counts, then the first objects concerned: ids and no names. */
-function damage({ errors, problems, damagedPacks }: CheckReport): string {
-  const first = problems
-    .filter(({ severity }) => severity === 'error')
-    .slice(0, 5)
+/** What is damaged and what that harms: ids and counts, no names. */
+function damage({ errors, problems, damagedPacks, harm }: CheckReport): string {
+  const named = harm.named.length > 0 ? '; their names are in the sealed report' : ''
+  const harmed =
+    harm.entries > 0
+      ? `${harm.entries} entries of ${harm.snapshots} snapshots are harmed${named}`
+      : 'no file is harmed by what was looked at'
+  const worst = problems.filter(({ severity }) => severity === 'error')
+  return `${errors} errors, ${damagedPacks.length} damaged packs: ${first(worst)}; ${harmed}`
+}
+
+function first(problems: readonly Problem[]): string {
+  return problems
+    .slice(0, problemsTold)
     .map(({ kind, id }) => `${kind} ${id.slice(0, 8)}`)
-  return `${errors} errors, ${damagedPacks.length} damaged packs: ${first.join(', ')}`
+    .join(', ')
 }

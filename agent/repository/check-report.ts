@@ -1,9 +1,14 @@
-// What a check found, in words that name objects and never files.
+// What a check found: problems name objects and never files; the files they harm are listed apart.
 import type { Id } from './id.ts'
+import type { TreeFault } from './tree.ts'
 
 /** Everything a check can find, and how bad it is. */
 export const problemKinds = {
-  'key-damaged': 'error', // a key file's content is not what its name says
+  'config-missing': 'error', // there is no config: nobody can open the repository by it
+  'config-damaged': 'error', // the config cannot be opened, or is another repository's
+  'key-missing': 'error', // the key file that opened the repository is not there any more
+  'key-damaged': 'error', // a key file is none, or its content is not what its name says
+  'key-surplus': 'hint', // more key files than stock restic is willing to try
   'index-damaged': 'error', // an index file cannot be opened: what it lists is unknown
   'pack-missing': 'error', // an index file lists a pack that is not there
   'pack-size': 'error', // a pack is longer or shorter than its blobs make it
@@ -14,6 +19,7 @@ export const problemKinds = {
   'pack-mixed': 'hint', // data and tree blobs in one pack
   'blob-place': 'error', // an index file leaves a gap or an overlap between a pack's blobs
   'blob-damaged': 'error', // a blob does not open, or its length or hash differs from what is listed
+  'snapshot-missing': 'error', // a snapshot that somebody knows of is not there
   'snapshot-damaged': 'error', // a snapshot cannot be opened
   'tree-damaged': 'error', // a tree cannot be read
   'blob-missing': 'error', // a tree or snapshot refers to a blob that no index file lists
@@ -36,6 +42,33 @@ export interface Problem {
   readonly detail: string
 }
 
+/** What is wrong with an entry of a snapshot. */
+export type HarmKind =
+  | 'content-lost' // no whole copy of some of a file's content is left
+  | 'directory-lost' // its listing cannot be read: what lay below is unknown
+  | 'size-differs'
+  | TreeFault
+
+/** An entry that cannot be restored as it was. */
+export interface HarmedEntry {
+  readonly what: HarmKind
+  /** Raw bytes from the snapshot's root, names joined by `/`: for whoever may read the repository. */
+  readonly path: Buffer
+  /** The snapshots that hold it so. */
+  readonly snapshots: readonly Id[]
+}
+
+export interface Harm {
+  /** Harmed entries, those of each snapshot counted for themselves. */
+  readonly entries: number
+  /** Snapshots with such an entry. */
+  readonly snapshots: number
+  /** The first of them by path, no more than asked for. */
+  readonly named: readonly HarmedEntry[]
+}
+
+export const noHarm: Harm = { entries: 0, snapshots: 0, named: [] }
+
 export interface CheckReport {
   /** True if there is no error; hints do not count. */
   readonly ok: boolean
@@ -45,6 +78,8 @@ export interface CheckReport {
   readonly hints: number
   /** Packs that are missing or hold something damaged: what a repair has to replace. */
   readonly damagedPacks: readonly Id[]
+  /** What the problems mean for those who want their files back. */
+  readonly harm: Harm
   readonly snapshots: number
   /** Different trees that snapshots reach. */
   readonly trees: number
@@ -52,6 +87,11 @@ export interface CheckReport {
   /** Packs read whole and the bytes in them. */
   readonly packsRead: number
   readonly bytesRead: number
+  /** The snapshot whose data was read, where one was to be. */
+  readonly snapshotRead?: Id
+  /** Blobs that the index files list, and the memory they took, in bytes. */
+  readonly blobs: number
+  readonly indexBytes: number
 }
 
 /** A ruined repository yields a problem per file; nobody reads more than this many, and memory is finite. */

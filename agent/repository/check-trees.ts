@@ -5,93 +5,112 @@ import type { ProblemList } from './check-report.ts'
 import { RepositoryError } from './errors.ts'
 import type { Id } from './id.ts'
 import type { BlobIndex } from './index.ts'
-import type { RepositoryReader } from './reader.ts'
-import { decodeTree, type TreeNode, treeFaults } from './tree.ts'
+import type { LostBlobs } from './lost-blobs.ts'
+import { type TreeFault, type TreeNode, treeFaults } from './tree.ts'
+import { type TreeWalkOptions, walkTrees } from './tree-walk.ts'
 
-/** Trees fetched at a time: enough to hide a store's latency, few enough for little memory. */
-const fetches = 8
+export type NodeFault = TreeFault | 'size-differs'
+
+/** What is wrong with the nodes of a tree, as far as the tree and the index tell: the store is not asked. */
+export function judgeNodes(
+  index: BlobIndex,
+  nodes: readonly TreeNode[],
+): { node: number; fault: NodeFault; detail: string }[] {
+  const faults: { node: number; fault: NodeFault; detail: string }[] = treeFaults(nodes).map(
+    ({ node, fault }) => ({ node, fault, detail: `node ${node}` }),
+  )
+  for (const [i, node] of nodes.entries()) {
+    if (node.type !== 'file' || node.content === undefined) continue
+    const sum = lengthOf(index, node.content)
+    const size = node.size ?? 0n
+    if (sum === undefined || sum === size) continue
+    faults.push({
+      node: i,
+      fault: 'size-differs',
+      detail: `node ${i}: size ${size}, chunks ${sum}`,
+    })
+  }
+  return faults
+}
+
+/** How long the content is in bytes, or undefined where a chunk of it is in no index file. */
+function lengthOf(index: BlobIndex, content: readonly Id[]): bigint | undefined {
+  let sum = 0
+  for (const id of content) {
+    const place = index.find('data', id)
+    if (place === undefined) return undefined
+    sum += plainLength(place)
+  }
+  return BigInt(sum)
+}
 
 /** Walk all trees below `roots`; returns how many there are. `onTree` hears the count as it grows. */
-export async function checkTrees(
-  options: {
-    reader: RepositoryReader
-    index: BlobIndex
+export function checkTrees(
+  options: Pick<TreeWalkOptions, 'store' | 'repository' | 'index' | 'signal'> & {
     problems: ProblemList
-    signal?: AbortSignal | undefined
+    lost: LostBlobs
     onTree?: (done: number) => void
   },
   roots: Iterable<Id>,
 ): Promise<number> {
-  const { reader, index, problems, signal, onTree } = options
-  // One bit per known blob: trees shared by many snapshots are read once, within bounded memory.
-  const seen = new Uint8Array((index.size >> 3) + 1)
+  const { index, problems, lost, onTree, ...walk } = options
   const missing = new Set<Id>()
-  const waiting: Id[] = []
   let trees = 0
 
-  function enqueue(id: Id): void {
-    const number = index.numberOf('tree', id)
-    if (number < 0) {
-      if (!missing.has(id)) problems.add('blob-missing', id, 'a tree')
-      missing.add(id)
-      return
-    }
-    const bit = 1 << (number & 7)
-    if ((seen[number >> 3]! & bit) !== 0) return
-    seen[number >> 3]! |= bit
-    waiting.push(id)
+  function miss(id: Id, detail: string): void {
+    if (missing.has(id)) return
+    missing.add(id)
+    problems.add('blob-missing', id, detail)
   }
 
-  async function checkTree(id: Id): Promise<void> {
-    let nodes: TreeNode[]
-    try {
-      nodes = decodeTree(await reader.loadBlob('tree', id))
-    } catch (error) {
-      problems.add('tree-damaged', id, readFailure(error))
-      for (const { pack } of index.findAll('tree', id)) problems.damagedPacks.add(pack)
-      return
-    }
-    for (const { node, fault } of treeFaults(nodes)) problems.add(fault, id, `node ${node}`)
-    nodes.forEach((node, i) => {
-      if (node.type === 'dir' && node.subtree !== undefined) enqueue(node.subtree)
-      if (node.type === 'file') checkContent(id, node, i)
-    })
-  }
+  return walkTrees(
+    {
+      ...walk,
+      index,
+      visit(id, nodes) {
+        onTree?.(++trees)
+        for (const { fault, detail } of judgeNodes(index, nodes)) problems.add(fault, id, detail)
+        nodes.forEach(({ content }, i) => {
+          for (const chunk of content ?? []) {
+            if (!index.has('data', chunk)) miss(chunk, `tree ${id}, node ${i}`)
+          }
+        })
+      },
+      failed(id, error) {
+        onTree?.(++trees)
+        problems.add('tree-damaged', id, readFailure(error))
+        lost.addEverywhere('tree', id)
+        for (const { pack } of index.findAll('tree', id)) problems.damagedPacks.add(pack)
+      },
+      unknown: (id) => miss(id, 'a tree'),
+    },
+    roots,
+  )
+}
 
-  function checkContent(tree: Id, node: TreeNode, number: number): void {
-    let sum = 0n
-    let complete = true
-    for (const id of node.content ?? []) {
-      const place = index.find('data', id)
-      if (place === undefined) {
-        if (!missing.has(id)) problems.add('blob-missing', id, `tree ${tree}, node ${number}`)
-        missing.add(id)
-        complete = false
-      } else sum += BigInt(plainLength(place))
-    }
-    const size = node.size ?? 0n
-    if (complete && node.content !== undefined && sum !== size) {
-      problems.add('size-differs', tree, `node ${number}: size ${size}, chunks ${sum}`)
-    }
+/** Every pack that holds something of the trees below `root`; trees that cannot be read are judged elsewhere. */
+export async function packsBelow(
+  options: Pick<TreeWalkOptions, 'store' | 'repository' | 'index' | 'signal'>,
+  root: Id,
+): Promise<Set<Id>> {
+  const { index } = options
+  const packs = new Set<Id>()
+  const note = (type: 'data' | 'tree', id: Id) => {
+    for (const { pack } of index.findAll(type, id)) packs.add(pack)
   }
-
-  for (const root of roots) enqueue(root)
-  const running = new Set<Promise<void>>()
-  while (waiting.length > 0 || running.size > 0) {
-    signal?.throwIfAborted()
-    const id = running.size < fetches ? waiting.pop() : undefined
-    if (id === undefined) {
-      await Promise.race(running)
-      continue
-    }
-    trees++
-    onTree?.(trees)
-    const work: Promise<void> = checkTree(id).finally(() => running.delete(work))
-    // A failure reaches the loop through `race`; until then it must not count as unhandled.
-    work.catch(() => {})
-    running.add(work)
-  }
-  return trees
+  await walkTrees(
+    {
+      ...options,
+      visit(id, nodes) {
+        note('tree', id)
+        for (const { content } of nodes) for (const chunk of content ?? []) note('data', chunk)
+      },
+      failed: (id) => note('tree', id),
+      unknown: () => {},
+    },
+    [root],
+  )
+  return packs
 }
 
 /** What a failed read says about the repository; a store that cannot be reached says nothing, and is thrown on. */

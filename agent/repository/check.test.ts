@@ -85,6 +85,7 @@ describe('a check', () => {
       errors: 0,
       hints: 0,
       damagedPacks: [],
+      harm: { entries: 0, snapshots: 0, named: [] },
       snapshots: 1,
       trees: 2,
       packs: 2,
@@ -92,6 +93,8 @@ describe('a check', () => {
       bytesRead:
         store.objects.get(keyOfPack(dataPack))!.length +
         store.objects.get(keyOfPack(treePack))!.length,
+      blobs: 4,
+      indexBytes: expect.any(Number),
     })
     expect(new Set(seen.map(({ phase }) => phase))).toEqual(
       new Set(['indexes', 'snapshots', 'trees', 'packs']),
@@ -100,7 +103,7 @@ describe('a check', () => {
 
   test('reads the packs it is asked to read and no others', async () => {
     const { store, repository } = scratch
-    const report = await check({ store, repository, readData: (pack) => pack === dataPack })
+    const report = await check({ store, repository, readData: { bytes: 1 }, random: systemRandom })
     expect(report.packsRead).toBe(1)
     expect((await run(false)).packsRead).toBe(0)
   })
@@ -133,9 +136,12 @@ describe('a check finds', () => {
   test('a pack that is cut short or too long', async () => {
     const bytes = scratch.store.objects.get(keyOfPack(dataPack))!
     scratch.store.objects.set(keyOfPack(dataPack), bytes.subarray(0, -1))
-    expect(await kinds(false)).toEqual(['pack-size'])
+    // It is read even where no data was to be: nothing else tells which blobs suffered.
+    const found = ['pack-size', 'pack-damaged', 'pack-damaged']
+    expect(await kinds(false)).toEqual(found)
     scratch.store.objects.set(keyOfPack(dataPack), Buffer.concat([bytes, Buffer.of(0)]))
-    expect(await kinds(false)).toEqual(['pack-size'])
+    expect(await kinds(false)).toEqual(found)
+    expect((await run(false)).harm.entries).toBe(0)
   })
 
   test('a changed byte anywhere in a pack, and which blob it is in', async () => {

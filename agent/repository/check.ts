@@ -1,36 +1,56 @@
 // The verifier: all that `restic check` finds, and what it lets pass although a restore would go wrong.
-import type { ObjectStore } from '../storage/object-store.ts'
-import { checkListings, checkPackData, checkSizes } from './check-packs.ts'
-import { type CheckReport, type ProblemKind, ProblemList } from './check-report.ts'
-import { checkTrees, readFailure } from './check-trees.ts'
-import { damaged } from './errors.ts'
-import { type Id, idOf } from './id.ts'
+import { type ObjectStore, StorageError } from '../storage/object-store.ts'
+import { choosePacks, type ReadData, randomBelow } from './check-choice.ts'
+import { findHarm } from './check-harm.ts'
+import type { PackToCheck } from './check-pack-data.ts'
+import { checkListings, checkSizes, type ListedPacks } from './check-packs.ts'
+import { createPackChecker, type PackChecker } from './check-pool.ts'
+import { type CheckReport, noHarm, type ProblemKind, ProblemList } from './check-report.ts'
+import { checkTrees, packsBelow, readFailure } from './check-trees.ts'
+import { openConfig } from './config-file.ts'
+import { damaged, RepositoryError } from './errors.ts'
+import { type Id, idOf, type Random } from './id.ts'
 import { BlobIndex } from './index.ts'
-import { decodeIndex } from './index-file.ts'
-import { idOfKey, type ObjectKind, objectKey, prefixOf } from './layout.ts'
+import { parseKeyFile } from './key-file.ts'
+import { configKey, idOfKey, type ObjectKind, objectKey, prefixOf } from './layout.ts'
+import { addIndexFile } from './load-index.ts'
+import { LostBlobs } from './lost-blobs.ts'
 import { readAhead } from './read-ahead.ts'
-import { createReader } from './reader.ts'
 import type { Repository } from './repository.ts'
-import { decodeSnapshot } from './snapshot.ts'
+import { decodeSnapshot, type Snapshot } from './snapshot.ts'
 import { openUnpacked } from './unpacked.ts'
 
 /** Index files, snapshots and key files on their way while one is checked. */
 const smallAhead = 4
-/** Packs on their way while one is checked, each about 16 MiB. */
-const packsAhead = 1
+/** Packs on their way beside those that are being checked, each about 16 MiB. */
+const packsAhead = 2
+/** stock restic tries no more key files than this. */
+const keysTried = 20
+/** Names of harmed entries, unless more are asked for. */
+const usualNames = 50
 
 export interface CheckProgress {
-  readonly phase: 'indexes' | 'snapshots' | 'trees' | 'packs'
+  readonly phase: 'indexes' | 'snapshots' | 'trees' | 'packs' | 'harm'
   readonly done: number
   /** Unknown while trees are walked. */
   readonly total: number | undefined
+  /** Bytes of packs read so far. */
+  readonly bytes: number
 }
 
 export interface CheckOptions {
   readonly store: ObjectStore
   readonly repository: Repository
-  /** Read every pack whole, or those it answers true for. Defaults to none. */
-  readonly readData?: boolean | ((pack: Id) => boolean)
+  /** Which packs to read whole. Defaults to none. Those of a wrong size are read in any case. */
+  readonly readData?: ReadData
+  /** Needed where something is to be chosen at random. */
+  readonly random?: Random
+  /** Threads that check packs; 0, the default, checks them in this one. */
+  readonly threads?: number
+  /** Snapshots that must be there. */
+  readonly expected?: Iterable<Id>
+  /** Names of harmed entries wanted at most. Defaults to 50. */
+  readonly names?: number
   readonly onProgress?: (progress: CheckProgress) => void
   /** Stops the check with the signal's reason. */
   readonly signal?: AbortSignal
@@ -41,18 +61,75 @@ export interface CheckOptions {
  * store cannot be read, because that says nothing about the repository. Hold a shared lock meanwhile.
  */
 export async function check(options: CheckOptions): Promise<CheckReport> {
-  const { store, repository, readData = false, onProgress, signal } = options
-  const problems = new ProblemList()
-  const key = repository.masterKey
+  return new Check(options).run()
+}
+
+class Check {
+  readonly #options: CheckOptions
+  readonly #problems = new ProblemList()
+  readonly #index = new BlobIndex()
+  /** Those that could be opened. */
+  readonly #snapshots = new Map<Id, Snapshot>()
+  #packsRead = 0
+  #bytesRead = 0
+  #snapshotRead: Id | undefined
+
+  constructor(options: CheckOptions) {
+    this.#options = options
+  }
+
+  async run(): Promise<CheckReport> {
+    const { store } = this.#options
+    const index = this.#index
+    const problems = this.#problems
+    // Snapshots are listed before indexes: what a backup adds meanwhile is then indexed for every snapshot we saw.
+    const snapshots = [...(await sizesOf(store, 'snapshots')).keys()]
+    const indexFiles = [...(await sizesOf(store, 'index')).keys()]
+    await this.#checkKeys()
+    await this.#readIndex(indexFiles)
+    const packs = checkListings(index, problems)
+    const stored = await sizesOf(store, 'data')
+    const wrongSize = checkSizes(packs, stored, problems)
+    await this.#readSnapshots(snapshots)
+
+    const lost = new LostBlobs(index, packs)
+    for (const id of packs.sizes.keys()) if (!stored.has(id)) lost.addOf(id)
+    const trees = await this.#walk(lost)
+    const there = new Map([...packs.sizes].filter(([id]) => stored.has(id)))
+    const wanted = new Set([...wrongSize, ...(await this.#choose(there))])
+    await this.#readPacks([...wanted], packs, lost)
+    return {
+      ok: problems.errors === 0,
+      problems: problems.problems,
+      errors: problems.errors,
+      hints: problems.hints,
+      damagedPacks: [...problems.damagedPacks],
+      harm: problems.errors === 0 ? noHarm : await this.#findHarm(lost),
+      snapshots: snapshots.length,
+      trees,
+      packs: packs.sizes.size,
+      packsRead: this.#packsRead,
+      bytesRead: this.#bytesRead,
+      ...(this.#snapshotRead === undefined ? {} : { snapshotRead: this.#snapshotRead }),
+      blobs: index.size,
+      indexBytes: index.bytes,
+    }
+  }
+
+  #tell(phase: CheckProgress['phase'], done: number, total: number | undefined): void {
+    this.#options.signal?.throwIfAborted()
+    this.#options.onProgress?.({ phase, done, total, bytes: this.#bytesRead })
+  }
 
   /** Every object of a kind, opened by `work`; what fails is a problem of that kind. */
-  async function each(
+  async #each(
     kind: ObjectKind,
     ids: readonly Id[],
     fault: ProblemKind,
-    phase: CheckProgress['phase'] | undefined,
+    phase: 'indexes' | 'snapshots' | undefined,
     work: (id: Id, bytes: Uint8Array) => void,
   ): Promise<void> {
+    const { store, signal } = this.#options
     let done = 0
     const read = (id: Id) => store.get(objectKey(kind, id))
     for await (const { item: id, result } of readAhead(ids, read, smallAhead)) {
@@ -61,68 +138,158 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
         // A second look tells a damaged object from a damaged transfer.
         await result.then((bytes) => work(id, bytes)).catch(async () => work(id, await read(id)))
       } catch (error) {
-        problems.add(fault, id, readFailure(error))
+        this.#problems.add(fault, id, readFailure(error))
       }
-      if (phase !== undefined) onProgress?.({ phase, done: ++done, total: ids.length })
+      if (phase !== undefined) this.#tell(phase, ++done, ids.length)
     }
   }
 
-  // Snapshots are listed before indexes: what a backup adds meanwhile is then indexed for every snapshot we saw.
-  const snapshots = [...(await sizesOf(store, 'snapshots')).keys()]
-  const indexFiles = [...(await sizesOf(store, 'index')).keys()]
-  const keyFiles = [...(await sizesOf(store, 'keys')).keys()]
+  /** What opens the repository. One that was never opened from a store has neither config nor keys there. */
+  async #checkKeys(): Promise<void> {
+    const { store, repository } = this.#options
+    const problems = this.#problems
+    const ids = [...(await sizesOf(store, 'keys')).keys()]
+    await this.#each('keys', ids, 'key-damaged', undefined, (id, bytes) => {
+      if (idOf(bytes) !== id) throw damaged('content differs from the name')
+      parseKeyFile(bytes)
+    })
+    if (ids.length > keysTried) problems.add('key-surplus', ids[keysTried]!, `${ids.length} files`)
+    const { keyId } = repository
+    if (keyId === undefined) return
+    if (!ids.includes(keyId)) problems.add('key-missing', keyId)
+    const wrong = async () => {
+      const { id, version, polynomial } = openConfig(
+        repository.masterKey,
+        await store.get(configKey),
+      )
+      const same =
+        id === repository.id &&
+        version === repository.version &&
+        polynomial === repository.polynomial
+      if (!same) throw damaged("the config is another repository's")
+    }
+    await wrong()
+      .catch(wrong)
+      .catch((error) => {
+        const absent = error instanceof StorageError && error.code === 'absent'
+        const detail = readFailure(error)
+        if (absent) problems.add('config-missing', repository.id)
+        else problems.add('config-damaged', repository.id, detail)
+      })
+  }
 
-  await each('keys', keyFiles, 'key-damaged', undefined, (id, bytes) => {
-    if (idOf(bytes) !== id) throw damaged('content differs from the name')
-  })
-  const index = new BlobIndex()
-  await each('index', indexFiles, 'index-damaged', 'indexes', (id, bytes) => {
-    index.addFile(id, decodeIndex(openUnpacked(key, id, bytes)))
-  })
-  const packs = checkListings(index, problems)
-  const stored = await sizesOf(store, 'data')
-  checkSizes(packs, stored, problems)
+  #readIndex(files: readonly Id[]): Promise<void> {
+    const { masterKey } = this.#options.repository
+    return this.#each('index', files, 'index-damaged', 'indexes', (id, bytes) =>
+      addIndexFile(this.#index, id, openUnpacked(masterKey, id, bytes)),
+    )
+  }
 
-  const roots: Id[] = []
-  await each('snapshots', snapshots, 'snapshot-damaged', 'snapshots', (id, bytes) => {
-    roots.push(decodeSnapshot(openUnpacked(key, id, bytes)).tree)
-  })
-  const reader = createReader({ store, repository, index })
-  const onTree = (done: number) => onProgress?.({ phase: 'trees', done, total: undefined })
-  const trees = await checkTrees({ reader, index, problems, signal, onTree }, roots)
+  async #readSnapshots(ids: readonly Id[]): Promise<void> {
+    const { repository, expected = [] } = this.#options
+    await this.#each('snapshots', ids, 'snapshot-damaged', 'snapshots', (id, bytes) => {
+      this.#snapshots.set(id, decodeSnapshot(openUnpacked(repository.masterKey, id, bytes)))
+    })
+    const listed = new Set(ids)
+    for (const id of expected) if (!listed.has(id)) this.#problems.add('snapshot-missing', id)
+  }
 
-  // Packs known to be missing are not asked for; those of the wrong size are, to say which blobs suffered.
-  const chosen = typeof readData === 'function' ? readData : () => readData
-  const wanted = [...packs.sizes.keys()].filter((id) => stored.has(id) && chosen(id))
-  const read = (id: Id) => store.get(objectKey('data', id))
-  let bytesRead = 0
-  let packsRead = 0
-  for await (const { item: id, result } of readAhead(wanted, read, packsAhead)) {
-    signal?.throwIfAborted()
+  #walk(lost: LostBlobs): Promise<number> {
+    const { store, repository, signal } = this.#options
+    const onTree = (done: number) => this.#tell('trees', done, undefined)
+    const problems = this.#problems
+    const walk = { store, repository, index: this.#index, problems, lost, signal, onTree }
+    return checkTrees(walk, this.#roots())
+  }
+
+  #roots(): Id[] {
+    return [...this.#snapshots.values()].map(({ tree }) => tree)
+  }
+
+  /** Packs to be read, of those that are there. */
+  async #choose(there: ReadonlyMap<Id, number>): Promise<Id[]> {
+    const { store, repository, readData = false, random = noChance, signal } = this.#options
+    if (typeof readData === 'boolean' || !('snapshot' in readData)) {
+      return choosePacks(there, readData, random)
+    }
+    const all = [...this.#snapshots.keys()].sort()
+    const { snapshot: wish } = readData
+    const id = wish === 'random' ? all[randomBelow(random, all.length)] : wish
+    if (id === undefined) return []
+    const snapshot = this.#snapshots.get(id)
+    if (snapshot === undefined) {
+      const known = this.#problems.problems.some((problem) => problem.id === id)
+      if (!known) this.#problems.add('snapshot-missing', id)
+      return []
+    }
+    this.#snapshotRead = id
+    const walk = { store, repository, index: this.#index, signal }
+    const packs = await packsBelow(walk, snapshot.tree)
+    return [...packs].filter((pack) => there.has(pack))
+  }
+
+  async #readPacks(wanted: readonly Id[], packs: ListedPacks, lost: LostBlobs): Promise<void> {
+    const { repository, threads = 0 } = this.#options
+    if (wanted.length === 0) return
+    const checker = createPackChecker(repository.masterKey, Math.min(threads, wanted.length))
+    let next = 0
+    const lane = async () => {
+      for (let id = wanted[next++]; id !== undefined; id = wanted[next++]) {
+        await this.#readPack({ id, blobs: packs.blobsOf(id) }, checker, lost)
+        this.#tell('packs', ++this.#packsRead, wanted.length)
+      }
+    }
     try {
-      const pack = { id, blobs: packs.blobsOf(id) }
-      const again = () => read(id)
-      bytesRead += await checkPackData({ repository, problems, again }, pack, await result)
+      await Promise.all(Array.from({ length: threads + packsAhead }, lane))
+    } finally {
+      next = wanted.length
+      await checker.close()
+    }
+  }
+
+  async #readPack(pack: PackToCheck, checker: PackChecker, lost: LostBlobs): Promise<void> {
+    const problems = this.#problems
+    const { id, blobs } = pack
+    const look = async () => {
+      const bytes = await this.#options.store.get(objectKey('data', id))
+      const { length } = bytes
+      return { length, faults: await checker.check(pack, bytes) }
+    }
+    try {
+      let { length, faults } = await look()
+      // A second look tells a damaged pack from a damaged transfer.
+      if (faults.length > 0) faults = (await look()).faults
+      this.#bytesRead += length
+      if (faults.length > 0) problems.damagedPacks.add(id)
+      for (const { blob, detail } of faults) {
+        const one = blob === undefined ? undefined : blobs[blob]!
+        if (one === undefined) problems.add('pack-damaged', id, detail)
+        else {
+          problems.add('blob-damaged', one.id, `in pack ${id}: ${detail}`)
+          lost.addOf(id, one)
+        }
+      }
     } catch (error) {
+      // Gone between the listing and now, or cut short in every transfer.
       problems.add('pack-damaged', id, readFailure(error))
       problems.damagedPacks.add(id)
+      lost.addOf(id)
     }
-    packsRead++
-    onProgress?.({ phase: 'packs', done: packsRead, total: wanted.length })
   }
 
-  return {
-    ok: problems.errors === 0,
-    problems: problems.problems,
-    errors: problems.errors,
-    hints: problems.hints,
-    damagedPacks: [...problems.damagedPacks],
-    snapshots: snapshots.length,
-    trees,
-    packs: packs.sizes.size,
-    packsRead,
-    bytesRead,
+  /** Newest snapshots first: theirs are the names that people look for. */
+  #findHarm(lost: LostBlobs) {
+    const { store, repository, signal, names: most = usualNames } = this.#options
+    const roots = [...this.#snapshots]
+      .sort(([, a], [, b]) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0))
+      .map(([id, { tree }]) => ({ id, tree }))
+    this.#tell('harm', 0, roots.length)
+    return findHarm({ store, repository, index: this.#index, lost, most, signal }, roots)
   }
+}
+
+function noChance(): never {
+  throw new RepositoryError('invalid-input', 'a random choice needs randomness')
 }
 
 async function sizesOf(store: ObjectStore, kind: ObjectKind): Promise<Map<Id, number>> {

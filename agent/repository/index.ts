@@ -18,6 +18,9 @@ export interface BlobPlace extends PackedBlob {
   readonly pack: Id
 }
 
+/** A blob as it lies in a pack, whichever it is. */
+export type BlobShape = Omit<PackedBlob, 'id'>
+
 /** A pack as one index file lists it. */
 export interface IndexListing extends IndexedPack {
   readonly file: Id | undefined
@@ -115,6 +118,20 @@ export class BlobIndex {
     return this.#lookup(type, id)
   }
 
+  /**
+   * The number of a listing that holds a known blob, −1 for an unknown one: lets callers gather the packs of many
+   * blobs without spelling out their ids. See `packOfListing`.
+   */
+  listingOf(type: BlobType, id: Id): number {
+    const row = this.#lookup(type, id)
+    return row < 0 ? -1 : (this.#blobs.get(row, listingWord) & ~treeBit) >>> 0
+  }
+
+  /** The pack of a listing, also of one whose file is gone. */
+  packOfListing(listing: number): Id {
+    return this.#listings.getId(listing)
+  }
+
   /** Make known what a stored index file lists. */
   addFile(file: Id, packs: Iterable<IndexedPack>): void {
     if (this.#files.has(file)) return
@@ -198,6 +215,19 @@ export class BlobIndex {
     for (let row = first; row < end; row++) blobs.push(this.#blobOf(row))
     const file = number === unlisted ? undefined : this.#fileNames[number - 1]
     return { id: this.#listings.getId(listing), file, first, blobs }
+  }
+
+  /** The pack of a listing, or undefined if its file is gone. */
+  listedPack(listing: number): Id | undefined {
+    const live = this.#listings.get(listing, fileWord) !== gone
+    return live ? this.#listings.getId(listing) : undefined
+  }
+
+  /** The blobs of a listing without their ids, which cost more than all the rest. */
+  shapes(listing: number): BlobShape[] {
+    const first = this.#listings.get(listing, firstWord)
+    const count = this.#listings.get(listing, countWord)
+    return Array.from({ length: count }, (_, i) => this.#shapeOf(first + i))
   }
 
   /** Every live listing. */
@@ -299,8 +329,11 @@ export class BlobIndex {
   }
 
   #blobOf(row: number): PackedBlob {
+    return { id: this.#blobs.getId(row), ...this.#shapeOf(row) }
+  }
+
+  #shapeOf(row: number): BlobShape {
     return {
-      id: this.#blobs.getId(row),
       type: this.#blobs.get(row, listingWord) >= treeBit ? 'tree' : 'data',
       offset: this.#blobs.get(row, offsetWord),
       length: this.#blobs.get(row, lengthWord),

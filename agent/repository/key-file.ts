@@ -80,14 +80,17 @@ export async function encodeKeyFile(fields: KeyFileFields): Promise<Buffer> {
   )
 }
 
+interface SealedKeyFile {
+  readonly cost: ScryptCost
+  readonly salt: Buffer
+  readonly data: Buffer
+}
+
 /**
- * The master key inside a key file, or undefined if the password is another file's.
- * Rejects with `damaged`, `unsupported-version` or `too-large` for what is no usable key file.
+ * What a key file says in the clear: enough to tell one from anything else without its password. Rejects with
+ * `damaged`, `unsupported-version` or `too-large`.
  */
-export async function openKeyFile(
-  bytes: Uint8Array,
-  password: string,
-): Promise<SealingKey | undefined> {
+export function parseKeyFile(bytes: Uint8Array): SealedKeyFile {
   if (bytes.length > keyFileLimit) {
     throw new RepositoryError('too-large', `a key file has ${bytes.length} bytes`)
   }
@@ -108,7 +111,19 @@ export async function openKeyFile(
   const salt = base64Field(json, 'salt', what)
   const data = base64Field(json, 'data', what)
   if (salt?.length !== saltBytes || data === undefined) throw damaged(`${what} lacks salt or data`)
-  const userKey = await passwordKey(password, salt, { N, r, p })
+  return { cost: { N, r, p }, salt, data }
+}
+
+/**
+ * The master key inside a key file, or undefined if the password is another file's.
+ * Rejects as `parseKeyFile` does, and with `damaged` for what is no master key.
+ */
+export async function openKeyFile(
+  bytes: Uint8Array,
+  password: string,
+): Promise<SealingKey | undefined> {
+  const { cost, salt, data } = parseKeyFile(bytes)
+  const userKey = await passwordKey(password, salt, cost)
   // A wrong MAC is the one thing that means "another password" and not "damaged".
   if (!macMatches(userKey, data)) return undefined
   return masterKeyOf(open(userKey, data))

@@ -17,7 +17,7 @@ export function entryLength(blob: { uncompressedLength: number }): number {
 }
 
 /** The size in bytes of a whole pack that holds exactly `blobs`. */
-export function packSize(blobs: Iterable<PackedBlob>): number {
+export function packSize(blobs: Iterable<Omit<PackedBlob, 'id'>>): number {
   let size = sealOverhead + lengthField
   for (const blob of blobs) size += blob.length + entryLength(blob)
   return size

@@ -1,5 +1,6 @@
 // What people ask hosts to do: back up, restore, browse, verify, cancel.
 import type * as z from 'zod'
+import { type DataSubset, tellReadData } from '../../shared/backup/data-subset.ts'
 import { type JobParameters, jobParameters, type ParametersOf } from '../../shared/backup/job.ts'
 import { parseSource } from '../../shared/backup/source.ts'
 import { formatInstant } from '../../shared/clock.ts'
@@ -94,6 +95,21 @@ export function createJobRequests(
       )
     }
     for (const host of new Set(jobs.map((job) => job.host))) await deps.wake(host)
+  }
+
+  /** With the whole id of a snapshot that was named by the first digits of it. */
+  async function wholeSubset(
+    host: FleetHost,
+    readData: boolean | DataSubset,
+  ): Promise<boolean | DataSubset> {
+    if (typeof readData === 'boolean' || !('snapshot' in readData)) return readData
+    if (readData.snapshot === 'random') return readData
+    const snapshot = await catalogue.readable(readData.snapshot)
+    if (snapshot.host === host.id) return { snapshot: snapshot.id }
+    throw new HoldfastError(
+      'not-found',
+      `snapshot ${snapshot.id.slice(0, 8)} is not of host "${host.name}"`,
+    )
   }
 
   async function get(id: string): Promise<Job> {
@@ -196,8 +212,11 @@ export function createJobRequests(
       return get(job.id)
     },
 
-    /** Check a host's repository: its structure, or every byte. */
-    async verify(wanted: { host: string; readData: boolean }, by: Identity): Promise<Job> {
+    /** Check a host's repository: its structure, and as much of its data as is asked for. */
+    async verify(
+      wanted: { host: string; readData: boolean | DataSubset },
+      by: Identity,
+    ): Promise<Job> {
       const host = await hostNamed(wanted.host)
       if (host.repositoryState !== 'ready') {
         throw new HoldfastError(
@@ -208,7 +227,8 @@ export function createJobRequests(
           },
         )
       }
-      const job = draft(host, null, () => ({ kind: 'verify', readData: wanted.readData }), by)
+      const readData = await wholeSubset(host, wanted.readData)
+      const job = draft(host, null, () => ({ kind: 'verify', readData }), by)
       await add([job], by)
       return get(job.id)
     },
@@ -269,7 +289,7 @@ function facts(parameters: JobParameters): Record<string, string | number | bool
         recipient: parameters.recipient,
       }
     case 'verify':
-      return { readData: parameters.readData }
+      return { readData: tellReadData(parameters.readData) }
     case 'backup':
       return { readAll: parameters.readAll }
     case 'prune':

@@ -1,4 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import { packSubsets } from '../../shared/backup/data-subset.ts'
 import {
   ageRecipient,
   jobCounts,
@@ -134,7 +135,16 @@ const verify = createRoute({
     body: body(
       z.strictObject({
         host,
-        readData: z.boolean().default(false).describe('Read every byte, not just the structure'),
+        readData: z
+          .union([
+            z.boolean(),
+            ...packSubsets,
+            z.strictObject({ snapshot: z.union([snapshot, z.literal('random')]) }),
+          ])
+          .default(false)
+          .describe(
+            'False: the structure alone. True: every pack is read too; or part n of t, a random share, random packs of so many bytes, all that a snapshot needs',
+          ),
       }),
     ),
   },

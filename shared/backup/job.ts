@@ -1,6 +1,7 @@
 // A job: one run of something on one host.
 import * as z from 'zod'
 import { base64Of, id, sha256 } from '../ids.ts'
+import { dataSubset } from './data-subset.ts'
 import { sourceReference } from './source.ts'
 
 /** The closed list of kinds this version carries out. */
@@ -69,8 +70,8 @@ export const jobParameters = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('verify'),
-    /** Read every pack, not just the structure. */
-    readData: z.boolean(),
+    /** The structure is checked always. True: every pack is read too; or those of a subset. */
+    readData: z.union([z.boolean(), dataSubset]),
   }),
   z.strictObject({
     kind: z.literal('restore'),
@@ -161,6 +162,10 @@ export const jobCounts = z.strictObject({
   changed: z.int().min(0).optional(),
   vanished: z.int().min(0).optional(),
   metadataRefused: z.int().min(0).optional(),
+  /** Entries of snapshots that cannot be restored as they were, those of each snapshot counted. */
+  harmed: z.int().min(0).optional(),
+  /** Memory that the repository's index took, in bytes. */
+  indexBytes: z.int().min(0).optional(),
   /** Packs a prune gave up, and their bytes; they are deleted later. */
   packsCondemned: z.int().min(0).optional(),
   bytesCondemned: z.int().min(0).optional(),

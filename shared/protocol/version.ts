@@ -2,7 +2,8 @@
 
 /**
  * 1 (2026-11): first version.
- * 2 (2026-11-23): jobs of kind prune; calls proposal, retire and reconcile; listings of condemned packs and unknown snapshots.
+ * 2 (2026-11-23): jobs of kind prune; calls proposal, retire and reconcile; listings of condemned packs and unknown snapshots;
+ *   verifications that read a part of the data.
  */
 export const PROTOCOL_VERSION = 2
 
