@@ -1,6 +1,7 @@
 // A vault as the agent door needs it: its bytes, and how far our clock is from the store's.
 import { type Duration, MINUTE } from '../../shared/clock.ts'
 import { HoldfastError } from '../../shared/errors.ts'
+import type { Places } from '../../shared/vault/places.ts'
 import type { Objects } from '../ports/objects.ts'
 
 export interface VaultAccess {
@@ -9,8 +10,11 @@ export interface VaultAccess {
   readonly clockSkewMs: number | null
 }
 
-/** The vault of that id. Rejects with `not-found` if there is none. */
-export type OpenVault = (vault: string) => Promise<VaultAccess>
+/**
+ * The vault of that id, with `places` beside those of its adopted repositories. Rejects with `not-found` if there
+ * is none.
+ */
+export type OpenVault = (vault: string, places?: Places) => Promise<VaultAccess>
 
 /** S3 servers refuse signatures that are further off than this. */
 const MAX_SKEW: Duration = 15 * MINUTE

@@ -4,6 +4,7 @@ import { canonicalJson } from '../../shared/canonical-json.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import { newId } from '../../shared/ids.ts'
 import { vaultMarkerKey } from '../../shared/vault/layout.ts'
+import type { Places } from '../../shared/vault/places.ts'
 import {
   type NewVault,
   type VaultCapabilities,
@@ -27,6 +28,8 @@ import type { VaultAccess } from './vault-access.ts'
 export interface VaultConnection {
   readonly id: string
   readonly place: VaultPlace
+  /** Repositories that lie outside the layout. */
+  readonly places: Places
   /** Undefined for the disk. */
   readonly credentials: VaultCredentials | undefined
   readonly capabilities: VaultCapabilities | null
@@ -60,10 +63,12 @@ export function createVaults(deps: VaultsDeps) {
     return found
   }
 
-  async function reach(vault: Vault): Promise<VaultSubject> {
+  /** `more`: places that are looked at and belong to no repository yet. */
+  async function reach(vault: Vault, more: Places = {}): Promise<VaultSubject> {
     const { credentialsSealed, place, capabilities } = vault
     const skewMs = vault.clockSkewMs ?? 0
-    const stamp = JSON.stringify([place, credentialsSealed, capabilities, skewMs])
+    const places = { ...vault.places, ...more }
+    const stamp = JSON.stringify([place, places, credentialsSealed, capabilities, skewMs])
     const known = connected.get(vault.id)
     if (known?.stamp === stamp) return known.subject
     const subject = (async () => {
@@ -74,7 +79,7 @@ export function createVaults(deps: VaultsDeps) {
           : vaultCredentials.parse(
               JSON.parse(await deps.secretBox.open(sealed, sealedAt(vault.id))),
             )
-      return deps.connect({ id: vault.id, place, credentials, capabilities, skewMs })
+      return deps.connect({ id: vault.id, place, places, credentials, capabilities, skewMs })
     })()
     connected.set(vault.id, { stamp, subject })
     // A connection that could not be made is tried anew by the next caller.
@@ -119,7 +124,8 @@ export function createVaults(deps: VaultsDeps) {
       const now = clock.now()
       const id = newId(clock, deps.random)
       const { credentials, place } = wanted
-      const subject = await deps.connect({ id, place, credentials, capabilities: null, skewMs: 0 })
+      const connection = { id, place, places: {}, credentials, capabilities: null, skewMs: 0 }
+      const subject = await deps.connect(connection)
       await tryWriting(deps, subject.objects)
       await refuseStrangersVault(subject.objects)
       const credentialsSealed =
@@ -144,6 +150,7 @@ export function createVaults(deps: VaultsDeps) {
         probedAt: null,
         clockSkewMs: null,
         clockCheckedAt: null,
+        places: {},
         retentionFloorDays: DEFAULT_FLOOR_DAYS,
         createdAt: now,
       }
@@ -194,11 +201,12 @@ export function createVaults(deps: VaultsDeps) {
 
     /**
      * The vault's objects, as the last probe allows: no PUT is signed where a smuggled copy worked
-     * (`forbidden`), nothing is signed with clocks too far apart (`clock-skew`).
+     * (`forbidden`), nothing is signed with clocks too far apart (`clock-skew`). `places`: repositories that
+     * are looked at where they lie, before they are anybody's.
      */
-    async open(idOrName: string): Promise<VaultAccess> {
+    async open(idOrName: string, places: Places = {}): Promise<VaultAccess> {
       const vault = await find(idOrName)
-      return guardVault((await reach(vault)).objects, vault)
+      return guardVault((await reach(vault, places)).objects, vault)
     },
 
     /** Measures every vault's clock, for the hourly timer. Resolves to the vaults that could not be asked. */

@@ -49,13 +49,13 @@ export function createVaultConnector(deps: {
   return {
     pathOf,
 
-    async connect({ id, place, credentials, capabilities, skewMs }) {
+    async connect({ id, place, places, credentials, capabilities, skewMs }) {
       if (place.kind === 'disk') {
         const folder = await open(id)
-        return createDiskVault({ vault: id, folder, publicUrl, urlKey, clock })
+        return createDiskVault({ vault: id, folder, places, publicUrl, urlKey, clock })
       }
       if (credentials === undefined) throw new HoldfastError('internal', 'a vault lost its key')
-      return createS3Vault({ place, credentials, capabilities, skewMs, clock, fetch })
+      return createS3Vault({ place, places, credentials, capabilities, skewMs, clock, fetch })
     },
 
     async folderOf(vault) {

@@ -271,4 +271,13 @@ export const migrations: readonly Migration[] = [
       `CREATE INDEX condemned_state ON condemned (state, at)`,
     ],
   },
+  {
+    // Repositories that were there before us.
+    version: 3,
+    statements: [
+      `ALTER TABLE repositories ADD COLUMN place TEXT`,
+      // Two hosts never share one.
+      `CREATE UNIQUE INDEX repositories_place ON repositories (vault, place) WHERE place IS NOT NULL`,
+    ],
+  },
 ]

@@ -176,6 +176,8 @@ export const repositories = sqliteTable('repositories', {
   unknownSnapshots: integer('unknown_snapshots').notNull().default(0),
   pruneAt: instant('prune_at'),
   prunedAt: instant('pruned_at'),
+  /** Where it lies, if it was there before us. */
+  place: text('place'),
 })
 
 export const escrows = sqliteTable(

@@ -3,6 +3,7 @@ import { AwsV4Signer } from 'aws4fetch'
 import { fromHex, toBase64 } from '../../../shared/bytes.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { HoldfastError } from '../../../shared/errors.ts'
+import { type Places, placeOf } from '../../../shared/vault/places.ts'
 import type { VaultCredentials, VaultPlace } from '../../../shared/vault/vault.ts'
 import type { SignedUrl } from '../../ports/objects.ts'
 
@@ -32,17 +33,22 @@ export interface Grants {
   signGet(wanted: { key: string; seconds: number }, at?: number): Promise<SignedUrl>
 }
 
-/** Where an object lies: path style or virtual host. */
+/** Where an object lies: path style or virtual host. `key` is whole, from the root of the bucket. */
 export function objectUrl(place: S3Place, key: string): URL {
   const url = new URL(place.endpoint)
   const base = url.pathname.replace(/\/+$/, '')
   if (place.pathStyle) {
-    url.pathname = `${base}/${place.bucket}/${place.prefix}${key}`
+    url.pathname = `${base}/${place.bucket}/${key}`
   } else {
     url.hostname = `${place.bucket}.${url.hostname}`
-    url.pathname = `${base}/${place.prefix}${key}`
+    url.pathname = `${base}/${key}`
   }
   return url
+}
+
+/** The whole key of an object, from the root of the bucket. */
+export function wholeKey(place: S3Place, places: Places, key: string): string {
+  return placeOf(key, places) ?? place.prefix + key
 }
 
 /**
@@ -54,8 +60,9 @@ export function createGrants(deps: {
   credentials: VaultCredentials
   clock: Clock
   skewMs: number
+  places: Places
 }): Grants {
-  const { place, credentials } = deps
+  const { place, credentials, places } = deps
   // Derived signing keys, one per day and region: four HMACs saved per URL.
   const cache = new Map<string, ArrayBuffer>()
 
@@ -66,7 +73,7 @@ export function createGrants(deps: {
     headers: Record<string, string>,
     at = deps.clock.now(),
   ): Promise<SignedUrl> {
-    const url = objectUrl(place, key)
+    const url = objectUrl(place, wholeKey(place, places, key))
     url.searchParams.set('X-Amz-Expires', String(seconds))
     const signed = await new AwsV4Signer({
       ...credentials,

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { spacesEndpoint, type spacesRegions } from '../../../shared/vault/vault.ts'
 import { systemClock } from '../../../test/support/system-clock.ts'
-import { objectUrl, type S3Place } from './grants.ts'
+import { objectUrl, type S3Place, wholeKey } from './grants.ts'
 import { createS3Vault } from './s3-objects.ts'
 
 const servers: Server[] = []
@@ -136,14 +136,20 @@ describe('where objects lie', () => {
     pathStyle: false,
   }
   it('is under the bucket’s own name, or under a path', () => {
-    expect(objectUrl(place, 'a/b').href).toBe(
+    expect(objectUrl(place, wholeKey(place, {}, 'a/b')).href).toBe(
       'https://backups.fra1.digitaloceanspaces.com/fleet/a/b',
     )
-    expect(objectUrl({ ...place, pathStyle: true }, 'a/b').href).toBe(
+    expect(objectUrl({ ...place, pathStyle: true }, 'fleet/a/b').href).toBe(
       'https://fra1.digitaloceanspaces.com/backups/fleet/a/b',
     )
     const under = { ...place, endpoint: 'https://s3.example:9000/base/', pathStyle: true }
-    expect(objectUrl(under, 'a').href).toBe('https://s3.example:9000/base/backups/fleet/a')
+    expect(objectUrl(under, 'fleet/a').href).toBe('https://s3.example:9000/base/backups/fleet/a')
+  })
+  it('is elsewhere in the bucket for a repository that was there before', () => {
+    const repository = '01890000-0000-7000-8000-000000000001'
+    const places = { [repository]: 'old/' }
+    expect(wholeKey(place, places, `repositories/${repository}/config`)).toBe('old/config')
+    expect(wholeKey(place, places, 'holdfast/v1/vault.json')).toBe('fleet/holdfast/v1/vault.json')
   })
   it('is known for the regions of Spaces', () => {
     const region: (typeof spacesRegions)[number] = 'nyc3'

@@ -14,6 +14,7 @@ import { equalBytes } from '../../../shared/bytes.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { HoldfastError } from '../../../shared/errors.ts'
 import { isVaultPrefix } from '../../../shared/vault/key.ts'
+import type { Places } from '../../../shared/vault/places.ts'
 import {
   requireKey,
   requireRemovable,
@@ -23,7 +24,7 @@ import {
 import type { VaultCapabilities, VaultCredentials } from '../../../shared/vault/vault.ts'
 import type { Objects } from '../../ports/objects.ts'
 import type { VaultSubject } from '../../ports/vault-subject.ts'
-import { createGrants, type S3Place } from './grants.ts'
+import { createGrants, type S3Place, wholeKey } from './grants.ts'
 import { failureOf, storeError } from './store-error.ts'
 
 /** Tries of one SDK call, the first included; the SDK waits 0.1 s doubling between them. */
@@ -37,6 +38,8 @@ const TIME_TIMEOUT = 10_000
 
 export interface S3ObjectsOptions {
   readonly place: S3Place
+  /** Repositories that lie outside the layout. */
+  readonly places?: Places
   readonly credentials: VaultCredentials
   /** What the last probe saw; null before the first. */
   readonly capabilities: VaultCapabilities | null
@@ -50,9 +53,10 @@ export interface S3ObjectsOptions {
 export type S3Vault = VaultSubject & { close(): void }
 
 export function createS3Vault(options: S3ObjectsOptions): S3Vault {
-  const { place, credentials, capabilities } = options
+  const { place, credentials, capabilities, places = {} } = options
   const Bucket = place.bucket
-  const grants = createGrants(options)
+  const grants = createGrants({ ...options, places })
+  const whole = (key: string) => wholeKey(place, places, key)
   const client = new S3Client({
     endpoint: place.endpoint,
     region: place.region,
@@ -73,7 +77,7 @@ export function createS3Vault(options: S3ObjectsOptions): S3Vault {
   })
   const at = (key: string) => {
     requireKey(key)
-    return { Bucket, Key: place.prefix + key }
+    return { Bucket, Key: whole(key) }
   }
 
   async function attempt<T>(doing: string, call: () => Promise<T>): Promise<T> {
@@ -129,14 +133,14 @@ export function createS3Vault(options: S3ObjectsOptions): S3Vault {
         client.send(
           new ListObjectsV2Command({
             Bucket,
-            Prefix: place.prefix + prefix,
+            Prefix: whole(prefix),
             MaxKeys: limit,
-            ...(cursor === undefined ? {} : { StartAfter: place.prefix + cursor }),
+            ...(cursor === undefined ? {} : { StartAfter: whole(cursor) }),
           }),
         ),
       )
       const listed = (found.Contents ?? []).map((object) => ({
-        key: (object.Key ?? '').slice(place.prefix.length),
+        key: prefix + (object.Key ?? '').slice(whole(prefix).length),
         bytes: object.Size ?? 0,
         modifiedAt: object.LastModified?.getTime() ?? 0,
       }))
@@ -231,7 +235,7 @@ export function createS3Vault(options: S3ObjectsOptions): S3Vault {
     pins: { sha256: true, md5: true, ifNoneMatch: true },
     signPut: grants.signPut,
     signGet: grants.signGet,
-    copySource: (key) => `/${Bucket}/${place.prefix}${key}`,
+    copySource: (key) => `/${Bucket}/${whole(key)}`,
 
     async bucketState() {
       const told = async (ask: () => Promise<boolean>) => {

@@ -3,6 +3,7 @@ import { equalBytes } from '../../../shared/bytes.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { HoldfastError } from '../../../shared/errors.ts'
 import { isVaultPrefix } from '../../../shared/vault/key.ts'
+import { type Places, placeOf } from '../../../shared/vault/places.ts'
 import {
   requireKey,
   requireRemovable,
@@ -19,6 +20,8 @@ export interface DiskVaultOptions {
   /** The vault's id, part of every URL. */
   readonly vault: string
   readonly folder: VaultFolder
+  /** Repositories that lie outside the layout: places below the folder. */
+  readonly places?: Places
   /** Where agents reach the control plane, e.g. `https://backup.example.com`. */
   readonly publicUrl: string
   /** Signs the URLs; derived from the master key. */
@@ -27,16 +30,24 @@ export interface DiskVaultOptions {
 }
 
 export function createDiskVault(options: DiskVaultOptions): VaultSubject {
-  const { vault, folder, publicUrl, urlKey, clock } = options
+  const { vault, folder, publicUrl, urlKey, clock, places = {} } = options
+  const whole = (key: string) => placeOf(key, places) ?? key
+  const placed = (key: string) => {
+    const place = places[/^repositories\/([^/]+)\//.exec(key)?.[1] ?? '']
+    return place === undefined ? {} : { place }
+  }
 
   const urlOf = (allowed: Allowed) => new URL(signedPath(allowed, urlKey), publicUrl).href
   const expiry = (at: number, seconds: number) => Math.floor(at / 1_000) + seconds
   const signPut: VaultSubject['signPut'] = async ({ key, bytes, sha256, seconds }, _pins, at) => ({
-    url: urlOf({ method: 'PUT', vault, key, bytes, sha256, expires: expiry(at, seconds) }),
+    url: urlOf({
+      ...{ method: 'PUT', vault, key, bytes, sha256, expires: expiry(at, seconds) },
+      ...placed(key),
+    }),
     headers: { 'content-length': String(bytes) },
   })
   const signGet: VaultSubject['signGet'] = async ({ key, seconds }, at) => ({
-    url: urlOf({ method: 'GET', vault, key, expires: expiry(at, seconds) }),
+    url: urlOf({ method: 'GET', vault, key, expires: expiry(at, seconds), ...placed(key) }),
     headers: {},
   })
   const allPins = { sha256: true, md5: false, ifNoneMatch: true }
@@ -57,7 +68,7 @@ export function createDiskVault(options: DiskVaultOptions): VaultSubject {
 
     async head(key) {
       requireKey(key)
-      const file = await folder.openRead(key)
+      const file = await folder.openRead(whole(key))
       if (file === undefined) return undefined
       try {
         const facts = await file.stat()
@@ -70,16 +81,17 @@ export function createDiskVault(options: DiskVaultOptions): VaultSubject {
     async list(prefix, { cursor, limit }) {
       if (!isVaultPrefix(prefix)) throw new HoldfastError('invalid', 'prefix: not a vault prefix')
       const listed: ListedObject[] = []
-      for await (const object of listObjects(folder.root, prefix, cursor ?? '')) {
+      const after = cursor === undefined ? '' : whole(cursor)
+      for await (const object of listObjects(folder.root, whole(prefix), after)) {
         if (listed.length === limit) return { objects: listed, next: listed.at(-1)!.key }
-        listed.push(object)
+        listed.push({ ...object, key: prefix + object.key.slice(whole(prefix).length) })
       }
       return { objects: listed }
     },
 
     async get(key, maxBytes) {
       requireKey(key)
-      const file = await folder.openRead(key)
+      const file = await folder.openRead(whole(key))
       if (file === undefined) return undefined
       try {
         const facts = await file.stat()
@@ -96,7 +108,7 @@ export function createDiskVault(options: DiskVaultOptions): VaultSubject {
     async put(key, bytes) {
       requireKey(key)
       if (bytes.length === 0) throw new HoldfastError('invalid', 'an empty object is never written')
-      const result = await folder.writeOnce(key, once(bytes), undefined)
+      const result = await folder.writeOnce(whole(key), once(bytes), undefined)
       if (result === 'stored') return 'stored'
       const present = await objects.get(key, Number.MAX_SAFE_INTEGER)
       return present !== undefined && equalBytes(present, bytes) ? 'stored' : 'exists'
@@ -104,7 +116,7 @@ export function createDiskVault(options: DiskVaultOptions): VaultSubject {
 
     async remove(key) {
       requireRemovable(key)
-      await folder.remove(key)
+      await folder.remove(whole(key))
     },
 
     // The plane's disk has the plane's clock.

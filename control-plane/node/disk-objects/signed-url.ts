@@ -7,6 +7,8 @@ export type Allowed =
       readonly method: 'PUT'
       readonly vault: string
       readonly key: string
+      /** Where the repository of the key lies below the folder, if not where the layout says. */
+      readonly place?: string
       /** Unix time in seconds. */
       readonly expires: number
       readonly bytes: number
@@ -16,13 +18,15 @@ export type Allowed =
       readonly method: 'GET'
       readonly vault: string
       readonly key: string
+      readonly place?: string
       readonly expires: number
     }
 
 /** Exactly these parameters, in exactly this order: nothing repeated, nothing added. */
 const PUT_QUERY =
-  /^\?expires=([1-9][0-9]{0,11})&bytes=([1-9][0-9]{0,10})&sha256=([0-9a-f]{64})&signature=([0-9a-f]{64})$/
-const GET_QUERY = /^\?expires=([1-9][0-9]{0,11})&signature=([0-9a-f]{64})$/
+  /^\?expires=([1-9][0-9]{0,11})&bytes=([1-9][0-9]{0,10})&sha256=([0-9a-f]{64})(?:&place=([A-Za-z0-9._/-]{1,2100}))?&signature=([0-9a-f]{64})$/
+const GET_QUERY =
+  /^\?expires=([1-9][0-9]{0,11})(?:&place=([A-Za-z0-9._/-]{1,2100}))?&signature=([0-9a-f]{64})$/
 
 export const VAULT_PATH = '/vault/'
 
@@ -30,7 +34,8 @@ export const VAULT_PATH = '/vault/'
 export function signedPath(allowed: Allowed, key: Uint8Array): string {
   const signature = sign(allowed, key).toString('hex')
   const content = allowed.method === 'PUT' ? `&bytes=${allowed.bytes}&sha256=${allowed.sha256}` : ''
-  return `${VAULT_PATH}${allowed.vault}/${allowed.key}?expires=${allowed.expires}${content}&signature=${signature}`
+  const place = allowed.place === undefined ? '' : `&place=${allowed.place}`
+  return `${VAULT_PATH}${allowed.vault}/${allowed.key}?expires=${allowed.expires}${content}${place}&signature=${signature}`
 }
 
 /**
@@ -61,14 +66,21 @@ export function readSignedPath(
       expires: Number(match[1]),
       bytes: Number(match[2]),
       sha256: match[3]!,
+      ...(match[4] === undefined ? {} : { place: match[4] }),
     }
-    return matches(allowed, match[4]!, key) ? allowed : undefined
+    return matches(allowed, match[5]!, key) ? allowed : undefined
   }
   if (method === 'GET') {
     const match = GET_QUERY.exec(query)
     if (match === null) return undefined
-    const allowed: Allowed = { method, vault, key: name, expires: Number(match[1]) }
-    return matches(allowed, match[2]!, key) ? allowed : undefined
+    const allowed: Allowed = {
+      method,
+      vault,
+      key: name,
+      expires: Number(match[1]),
+      ...(match[2] === undefined ? {} : { place: match[2] }),
+    }
+    return matches(allowed, match[3]!, key) ? allowed : undefined
   }
   return undefined
 }
@@ -79,7 +91,9 @@ function matches(allowed: Allowed, signature: string, key: Uint8Array): boolean 
 
 function sign(allowed: Allowed, key: Uint8Array): Buffer {
   const content = allowed.method === 'PUT' ? [String(allowed.bytes), allowed.sha256] : []
-  const lines = [allowed.method, allowed.vault, allowed.key, String(allowed.expires), ...content]
+  const place = allowed.place === undefined ? [] : [`place ${allowed.place}`]
+  const { method, vault, key: name, expires } = allowed
+  const lines = [method, vault, name, String(expires), ...content, ...place]
   return createHmac('sha256', key)
     .update(`holdfast-vault/1\n${lines.join('\n')}\n`)
     .digest()

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { Clock } from '../../../shared/clock.ts'
 import { parseVaultKey } from '../../../shared/vault/key.ts'
+import { parsePlace, placeOf } from '../../../shared/vault/places.ts'
 import { readRange } from './range.ts'
 import { type Allowed, readSignedPath, VAULT_PATH } from './signed-url.ts'
 import { DISK_FULL, DISK_FULL_HINT, isDiskFull, type VaultFolder } from './vault-folder.ts'
@@ -77,8 +78,17 @@ async function answer(
   if (folder === undefined || parseVaultKey(allowed.key) === undefined) {
     return refuse(request, response, 403, 'forbidden', 'there is no such vault')
   }
-  if (allowed.method === 'PUT') return takeObject(folder, allowed, request, response)
-  return giveObject(folder, allowed.key, request, response)
+  const at = wholeKey(allowed)
+  if (allowed.method === 'PUT')
+    return takeObject(folder, { ...allowed, key: at }, request, response)
+  return giveObject(folder, at, request, response)
+}
+
+/** Below the folder. Places are ours too: they were signed with the key. */
+function wholeKey({ key, place }: Allowed): string {
+  if (place === undefined || parsePlace(place) !== place) return key
+  const [, repository] = key.split('/')
+  return placeOf(key, { [repository ?? '']: place }) ?? key
 }
 
 async function takeObject(

@@ -1,5 +1,6 @@
 // Vaults: where they lie, what a probe saw of them, and how far their clock is from ours.
 import type { Instant } from '../../../shared/clock.ts'
+import type { Places } from '../../../shared/vault/places.ts'
 import type { ProbeFinding, VaultCapabilities, VaultPlace } from '../../../shared/vault/vault.ts'
 import type { Trace } from './trace.ts'
 
@@ -17,6 +18,8 @@ export interface Vault {
   readonly clockSkewMs: number | null
   readonly clockCheckedAt: Instant | null
   readonly createdAt: Instant
+  /** Where its adopted repositories lie. */
+  readonly places: Places
   /** Days a snapshot stays after it was received, and a condemned pack after it was condemned. */
   readonly retentionFloorDays: number
 }

@@ -1,22 +1,31 @@
-import { asc, eq, or } from 'drizzle-orm'
+import { asc, eq, getTableColumns, or, sql } from 'drizzle-orm'
+import type { Places } from '../../../../shared/vault/places.ts'
 import type { VaultsStore } from '../../../ports/store/vaults.ts'
 import { change } from '../change.ts'
 import type { Database } from '../client.ts'
-import { vaults } from '../schema.ts'
+import { repositories, vaults } from '../schema.ts'
 import { unlessTaken } from './constraint.ts'
+
+const columns = {
+  ...getTableColumns(vaults),
+  places: sql<Places>`(SELECT json_group_object(${repositories.id}, ${repositories.place})
+    FROM ${repositories} WHERE ${repositories.vault} = ${vaults.id} AND ${repositories.place} IS NOT NULL)`.mapWith(
+    (text: string) => JSON.parse(text) as Places,
+  ),
+}
 
 export function createVaultsStore(database: Database): VaultsStore {
   return {
     async find(idOrName) {
       const rows = await database.orm
-        .select()
+        .select(columns)
         .from(vaults)
         .where(or(eq(vaults.id, idOrName), eq(vaults.name, idOrName)))
       // An id wins over a name that looks like one.
       return rows.find(({ id }) => id === idOrName) ?? rows[0]
     },
 
-    list: async () => database.orm.select().from(vaults).orderBy(asc(vaults.name)),
+    list: async () => database.orm.select(columns).from(vaults).orderBy(asc(vaults.name)),
 
     insert: (vault, trace) =>
       unlessTaken(
