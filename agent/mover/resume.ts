@@ -26,19 +26,31 @@ export async function findAgain(
     if (isOfUse(pack, index)) wanted.push(pack)
     else gone.push(pack.id)
   }
-  for (let at = 0; at < wanted.length; at += perQuestion) {
-    const some = wanted.slice(at, at + perQuestion)
-    const objects = some.map(({ id, bytes }) => ({ what: 'pack' as const, id, bytes }))
-    const answer = await plane.ask('stored', { ...attempt, objects }, { signal })
-    const stored = new Set(
-      answer.objects.filter(({ state }) => state === 'stored').map(({ id }) => id),
-    )
-    for (const pack of some) {
-      if (stored.has(pack.id)) there.push(pack)
-      else gone.push(pack.id)
-    }
+  const objects = wanted.map(({ id, bytes }) => ({ what: 'pack' as const, id, bytes }))
+  const stored = await storedNow(plane, attempt, objects, signal)
+  for (const pack of wanted) {
+    if (stored.has(pack.id)) there.push(pack)
+    else gone.push(pack.id)
   }
   return { there, gone }
+}
+
+/** Which of these objects the store holds at this moment, each in its size. */
+export async function storedNow(
+  plane: Plane,
+  attempt: AttemptOf,
+  objects: readonly { what: 'pack' | 'index'; id: Id; bytes: number }[],
+  signal: AbortSignal,
+): Promise<Set<Id>> {
+  const there = new Set<Id>()
+  for (let at = 0; at < objects.length; at += perQuestion) {
+    const some = objects
+      .slice(at, at + perQuestion)
+      .map(({ what, id, bytes }) => ({ what, id, bytes }))
+    const answer = await plane.ask('stored', { ...attempt, objects: some }, { signal })
+    for (const { id, state } of answer.objects) if (state === 'stored') there.add(id)
+  }
+  return there
 }
 
 /** A pack belongs into one index file: none that is listed already, and none that would bring nothing new. */

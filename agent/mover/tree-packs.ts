@@ -67,26 +67,36 @@ export async function treeOrUndefined(
   }
 }
 
-/** Whether everything that `tree` refers to is known, so that a snapshot of it can be restored. */
-export async function isWhollyKnown(
+/**
+ * The packs that hold everything `tree` refers to, as the index knows them now; undefined if something in it is not
+ * known any more, so that a snapshot of it could not be restored.
+ */
+export async function packsOfTree(
   tree: Id,
   reader: RepositoryReader,
   index: BlobIndex,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Set<Id> | undefined> {
+  const packs = new Set<Id>()
   const seen = new Set<Id>()
   const waiting = [tree]
   for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
     if (seen.has(id)) continue
     seen.add(id)
     signal.throwIfAborted()
-    if (!index.has('tree', id)) return false
+    const place = index.find('tree', id)
+    if (place === undefined) return undefined
+    packs.add(place.pack)
     const nodes = await treeOrUndefined(reader, id)
-    if (nodes === undefined) return false
+    if (nodes === undefined) return undefined
     for (const { content, subtree } of nodes) {
-      if (content?.some((chunk) => !index.has('data', chunk))) return false
+      for (const chunk of content ?? []) {
+        const found = index.find('data', chunk)
+        if (found === undefined) return undefined
+        packs.add(found.pack)
+      }
       if (subtree !== undefined) waiting.push(subtree)
     }
   }
-  return true
+  return packs
 }

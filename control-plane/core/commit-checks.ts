@@ -142,7 +142,7 @@ export function createCommitChecks(deps: CommitChecksDeps) {
       if (page.next === undefined) part++
     }
     const next = part === LISTED.length ? LISTED_ALL : `${part}:${cursor}`
-    await commits.setListingCursor(commit.job, commit.attempt, next)
+    await commits.setListingCursor(commit, next)
   }
 
   function missing(claims: StoredObject[]): Refusal {

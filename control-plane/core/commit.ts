@@ -21,6 +21,8 @@ import { verifySignature } from './verify-signature.ts'
 
 /** Claims taken up in one sweep. */
 const SWEEP = 50
+/** Refusals after which the same attempt may come again with another claim: it listed the index anew, or stored more. */
+const MENDABLE: ReadonlySet<ErrorCode> = new Set(['epoch-stale', 'claims-missing'])
 
 export interface CommitDeps extends Basics {
   readonly attempts: Attempts
@@ -110,8 +112,9 @@ export function createCommits(deps: CommitDeps) {
   }
 
   /**
-   * Takes a claim, once per attempt. The same claim again gets the present answer; another one for the same
-   * attempt is refused with `already-exists`. Nothing is compared with the store inside this call.
+   * Takes a claim, one at a time per attempt. The same claim again gets the present answer. Another one takes the
+   * place of one that was refused as `epoch-stale` or `claims-missing`, and is refused with `already-exists` while
+   * the first is under way or after any other end of it. Nothing is compared with the store inside this call.
    */
   async function commit(asker: Asker, request: CommitRequest): Promise<CommitAnswer> {
     const { receipt } = request
@@ -121,7 +124,7 @@ export function createCommits(deps: CommitDeps) {
       utf8(`${receiptText}\n${request.signature}\n${request.bytes}`),
     )
     const before = await commits.find(receipt.job, receipt.attempt)
-    if (before !== undefined) return repeat(before, bodySha256)
+    if (before !== undefined && !mayFollow(before, bodySha256)) return repeat(before, bodySha256)
     if (job.kind !== 'backup') {
       throw new HoldfastError('forbidden', `a job of kind ${job.kind} commits no snapshot`)
     }
@@ -168,7 +171,7 @@ export function createCommits(deps: CommitDeps) {
         ...(refused === undefined ? {} : { code: refused.code }),
       },
     })
-    if (!(await commits.claim(claimed, { events: [event] }))) {
+    if (!(await commits.claim(claimed, before?.bodySha256, { events: [event] }))) {
       const other = await commits.find(job.id, receipt.attempt)
       if (other === undefined)
         throw new HoldfastError('conflict', 'the claim changed; send it again')
@@ -176,6 +179,12 @@ export function createCommits(deps: CommitDeps) {
     }
     if (refused === undefined) kick(job.id, receipt.attempt)
     return answerOf(claimed)
+  }
+
+  /** Nothing of a refused claim was written, so another in its place leaves one snapshot per job all the same. */
+  function mayFollow(before: Commit, bodySha256: string): boolean {
+    const mendable = before.state === 'refused' && before.code !== null && MENDABLE.has(before.code)
+    return mendable && before.bodySha256 !== bodySha256
   }
 
   function repeat(before: Commit, bodySha256: string): CommitAnswer {

@@ -1,5 +1,5 @@
 // What the mover does when the store, the plane, the cache or a person get in its way.
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Receipt } from '../../shared/backup/receipt.ts'
@@ -82,7 +82,7 @@ describe.skipIf(stock.missing)('the mover in trouble', () => {
     expect(lastReceipt().epoch).toBe(scene.plane.epoch.value)
   })
 
-  it('does not make a snapshot whose data a prune took away', async () => {
+  it('stores again what a prune took away under its hands, in the same job', async () => {
     freshFile()
     let removed: string | undefined
     scene.plane.onAsk = (name, body) => {
@@ -92,12 +92,78 @@ describe.skipIf(stock.missing)('the mover in trouble', () => {
       scene.plane.epoch.value++
     }
     const ran = await run(backupOf('v', source, { parent }))
+    expect(ran.done).toMatchObject([{ outcome: 'succeeded' }])
+    // What no index listed any more was sent again, and what is gone is not claimed.
+    expect(ran.done[0]?.counts?.bytesStored).toBeGreaterThan(300_000)
+    expect(lastReceipt().indexes.map(({ id }) => id)).not.toContain(removed)
+    expect(lastReceipt().epoch).toBe(scene.plane.epoch.value)
+    await scene.restic.check({ readData: true })
+  })
+
+  it('does not read a source again that was let go of and shows another folder', async () => {
+    freshFile()
+    const aside = `${source}.aside`
+    let taken = false
+    scene.plane.onAsk = (name, body) => {
+      if (name !== 'commit' || taken) return
+      taken = true
+      rmSync(
+        join(scene.plane.directory, 'index', (body as { receipt: Receipt }).receipt.indexes[0]!.id),
+      )
+      scene.plane.epoch.value++
+      renameSync(source, aside)
+      mkdirSync(source)
+    }
+    const ran = await run(backupOf('v', source, { parent }))
+    rmSync(source, { recursive: true })
+    renameSync(aside, source)
     expect(ran.done).toMatchObject([{ outcome: 'failed', reason: 'commit-refused' }])
-    const again = await run(backupOf('v', source, { parent }))
-    expect(again.done).toMatchObject([{ outcome: 'succeeded' }])
-    // What no index listed any more was sent again.
-    expect(again.done[0]?.counts?.bytesStored).toBeGreaterThan(300_000)
-    await scene.restic.check()
+  })
+
+  it('checks every waiting snapshot of a batch against the index that a prune left', async () => {
+    const other = scene.make('other')
+    writeFileSync(join(other, 'file'), seeded.bytes(200_000))
+    freshFile()
+    let commits = 0
+    scene.plane.onAsk = (name, body) => {
+      if (name !== 'commit' || ++commits > 1) return
+      for (const { id } of (body as { receipt: Receipt }).receipt.indexes) {
+        rmSync(join(scene.plane.directory, 'index', id))
+      }
+      scene.plane.epoch.value++
+    }
+    const ran = await run(backupOf('v', source, { parent }), backupOf('other', other))
+    expect(ran.done).toMatchObject([{ outcome: 'succeeded' }, { outcome: 'succeeded' }])
+    await scene.restic.check({ readData: true })
+  })
+
+  it('stores again what vanished with its index file, and says so when an index file still lists it', async () => {
+    freshFile()
+    const vanish = (folder: 'packs' | 'indexes') => {
+      let done = false
+      scene.plane.onAsk = (name, body) => {
+        if (name !== 'commit' || done) return
+        done = true
+        const { receipt } = body as { receipt: Receipt }
+        const { directory } = scene.plane
+        for (const { id } of receipt.packs) rmSync(join(directory, 'data', id.slice(0, 2), id))
+        if (folder === 'packs') return
+        for (const { id } of receipt.indexes) rmSync(join(directory, 'index', id))
+      }
+    }
+    vanish('indexes')
+    expect((await run(backupOf('v', source, { parent }))).done).toMatchObject([
+      { outcome: 'succeeded' },
+    ])
+    await scene.restic.check({ readData: true })
+    freshFile()
+    vanish('packs')
+    expect((await run(backupOf('v', source, { parent }))).done).toMatchObject([
+      { outcome: 'failed', reason: 'repository-damaged' },
+    ])
+    await scene.restic.run('rebuild-index')
+    const ran = await run(backupOf('v', source, { parent }))
+    expect(ran.done).toMatchObject([{ outcome: 'succeeded' }])
   })
 
   it('rebuilds a lost cache from index files and tree packs alone, and stores nothing twice', async () => {

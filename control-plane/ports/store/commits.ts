@@ -29,9 +29,20 @@ export interface Commit {
 
 export interface CommitsStore {
   find(job: string, attempt: number): Promise<Commit | undefined>
-  /** False when this attempt has a commit already. */
-  claim(commit: Commit & { readonly receiptText: string }, trace: Trace): Promise<boolean>
-  setListingCursor(job: string, attempt: number, cursor: string): Promise<void>
+  /**
+   * Enters a claim. False when this attempt has one already, unless that one was refused and its body is
+   * `replaces`: then the new one takes its place.
+   */
+  claim(
+    commit: Commit & { readonly receiptText: string },
+    replaces: string | undefined,
+    trace: Trace,
+  ): Promise<boolean>
+  /** Without effect, like the changes below, when another claim has taken the place of this one. */
+  setListingCursor(
+    commit: Pick<Commit, 'job' | 'attempt' | 'bodySha256'>,
+    cursor: string,
+  ): Promise<void>
   /**
    * checking → writing, and the receipt gets its number. False when the attempt is no longer the running
    * one, when the epoch is another, or when the snapshot belongs to another job. From here on nothing else
@@ -54,7 +65,7 @@ export interface CommitsStore {
   ): Promise<boolean>
   /** checking (or writing, when the store holds other bytes) → refused. */
   refuse(
-    commit: Pick<Commit, 'job' | 'attempt' | 'state'>,
+    commit: Pick<Commit, 'job' | 'attempt' | 'state' | 'bodySha256'>,
     why: { readonly code: ErrorCode; readonly message: string; readonly at: Instant },
     trace: Trace,
   ): Promise<boolean>

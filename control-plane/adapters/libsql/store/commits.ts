@@ -19,12 +19,18 @@ export function createCommitsStore(database: Database): CommitsStore {
         .where(and(eq(commits.job, job), eq(commits.attempt, attempt)))
       return row
     },
-    claim: (commit, trace) =>
+    claim: (commit, replaces, trace) =>
       change(database, trace, {
         guard: {
           sql: `INSERT INTO commits (job, attempt, fence, batch, repository, state, code, message, snapshot,
                   body_sha256, receipt_json, signature, bytes, at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, attempt) DO NOTHING`,
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (job, attempt) DO UPDATE SET fence = excluded.fence, batch = excluded.batch,
+                  repository = excluded.repository, state = excluded.state, code = excluded.code,
+                  message = excluded.message, snapshot = excluded.snapshot, body_sha256 = excluded.body_sha256,
+                  receipt_json = excluded.receipt_json, signature = excluded.signature, bytes = excluded.bytes,
+                  at = excluded.at, listing_cursor = NULL, sequence = NULL, checked_at = NULL
+                WHERE commits.state = 'refused' AND commits.body_sha256 = ?`,
           args: [
             commit.job,
             commit.attempt,
@@ -40,14 +46,16 @@ export function createCommitsStore(database: Database): CommitsStore {
             commit.signature,
             commit.bytes,
             commit.at,
+            replaces ?? null,
           ],
         },
       }),
-    async setListingCursor(job, attempt, cursor) {
+    async setListingCursor({ job, attempt, bodySha256 }, cursor) {
       await database.write([
         {
-          sql: `UPDATE commits SET listing_cursor = ? WHERE job = ? AND attempt = ? AND state = 'checking'`,
-          args: [cursor, job, attempt],
+          sql: `UPDATE commits SET listing_cursor = ?
+                WHERE job = ? AND attempt = ? AND state = 'checking' AND body_sha256 = ?`,
+          args: [cursor, job, attempt, bodySha256],
         },
       ])
     },
@@ -56,11 +64,11 @@ export function createCommitsStore(database: Database): CommitsStore {
         guard: {
           sql: `UPDATE commits SET state = 'writing',
                   sequence = (SELECT receipts + 1 FROM repositories r WHERE r.id = commits.repository)
-                WHERE job = ? AND attempt = ? AND state = 'checking' AND ${OWNS}
+                WHERE job = ? AND attempt = ? AND state = 'checking' AND body_sha256 = ? AND ${OWNS}
                 AND EXISTS (SELECT 1 FROM repositories r WHERE r.id = commits.repository AND r.epoch = ?)
                 AND NOT EXISTS (SELECT 1 FROM commits o WHERE o.snapshot = commits.snapshot
                   AND o.job <> commits.job AND o.state IN ('writing', 'accepted'))`,
-          args: [commit.job, commit.attempt, epoch],
+          args: [commit.job, commit.attempt, commit.bodySha256, epoch],
         },
         then: [
           {
@@ -122,8 +130,16 @@ export function createCommitsStore(database: Database): CommitsStore {
       change(database, trace, {
         guard: {
           sql: `UPDATE commits SET state = 'refused', code = ?, message = ?, receipt_json = NULL, bytes = NULL,
-                  checked_at = ? WHERE job = ? AND attempt = ? AND state = ?`,
-          args: [why.code, why.message, why.at, commit.job, commit.attempt, commit.state],
+                  checked_at = ? WHERE job = ? AND attempt = ? AND state = ? AND body_sha256 = ?`,
+          args: [
+            why.code,
+            why.message,
+            why.at,
+            commit.job,
+            commit.attempt,
+            commit.state,
+            commit.bodySha256,
+          ],
         },
       }),
     async snapshotTaken(snapshot, job) {

@@ -1,0 +1,7 @@
+// The end of a job that something went wrong with.
+import type { Batch, Job } from './batch.ts'
+
+/** A cancelled job is cancelled, whatever else went wrong around it. */
+export function fail(batch: Batch, job: Job, error: unknown): Promise<void> {
+  return batch.reporter.failed(job.assigned.id, job.signal.aborted ? job.signal.reason : error)
+}
