@@ -26,6 +26,7 @@ export const errorCodes = {
   exists: { retryable: false, status: 409, exit: 1 }, // an immutable object is there with other bytes
   'repository-absent': { retryable: false, status: 409, exit: 10 }, // not initialised yet
   locked: { retryable: true, status: 409, exit: 11 }, // another program holds the repository
+  'lock-lost': { retryable: false, status: 409, exit: 11 }, // the lock to be refreshed is gone; begin again from a new one
   'wrong-password': { retryable: false, status: 422, exit: 12 }, // no key file opens with it
   'store-unavailable': { retryable: true, status: 503, exit: 1 }, // the vault did not answer properly
   'plane-unavailable': { retryable: true, status: 503, exit: 1 }, // the control plane did not answer properly

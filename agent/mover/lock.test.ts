@@ -149,4 +149,14 @@ describe('the lock of a batch', () => {
     expect(elapsed()).toBeLessThan(22 * MINUTE)
     await held.release()
   })
+
+  it('counts as lost at once when the control plane says that it is gone', async () => {
+    const { state, take, elapsed } = rig()
+    const held = await take()
+    state.refuse = new Refusal('lock', 'lock-lost', 'swept', false)
+    await new Promise((resolve) => held.signal.addEventListener('abort', resolve))
+    expect(held.signal.reason).toBeInstanceOf(LockLostError)
+    expect(elapsed()).toBeLessThan(6 * MINUTE)
+    await held.release()
+  })
 })

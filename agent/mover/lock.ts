@@ -13,11 +13,15 @@ import { fromMilliseconds } from '../repository/time.ts'
 import type { Batch } from './batch.ts'
 import { JobFailure } from './job-failure.ts'
 import type { AttemptOf } from './plane.ts'
+import { Refusal } from './refusal.ts'
 
-/** Nobody refreshed our lock for so long that another program may believe us dead. */
+/**
+ * Our lock is gone, or nobody refreshed it for so long that another program may believe us dead. What was true of the
+ * repository under it need not be true any more.
+ */
 export class LockLostError extends Error {
   constructor(cause: unknown) {
-    super('the lock could not be refreshed for 20 minutes', { cause })
+    super('the lock was removed, or could not be refreshed for 20 minutes', { cause })
     this.name = 'LockLostError'
   }
 }
@@ -181,7 +185,9 @@ function hold(
         wait = lockRefresh
       } catch (error) {
         if (end.signal.aborted) return
-        if (clock.monotonic() - refreshed >= refreshPatience) {
+        // The control plane knows better than our clock, which stands still while a machine sleeps.
+        const gone = error instanceof Refusal && error.code === 'lock-lost'
+        if (gone || clock.monotonic() - refreshed >= refreshPatience) {
           lost.abort(new LockLostError(error))
           return
         }

@@ -55,7 +55,10 @@ export function createLocks(deps: LocksDeps) {
     })
   }
 
-  /** Stores the mover's lock, removes the one it replaces, and shows the locks of all others. */
+  /**
+   * Stores the mover's lock, removes the one it replaces, and shows the locks of all others. Throws `lock-lost`, and
+   * stores nothing, when the one it replaces is gone.
+   */
   async function lock(
     asker: Asker,
     request: z.infer<typeof lockRequest>,
@@ -77,6 +80,16 @@ export function createLocks(deps: LocksDeps) {
     ) {
       throw new HoldfastError('forbidden', 'replaces: is the lock of another mover')
     }
+    if (request.replaces !== undefined && !(await anyStored(objects, before))) {
+      // Swept by us, or removed by somebody's restic, while its mover slept: a prune may have run meanwhile.
+      throw new HoldfastError(
+        'lock-lost',
+        'replaces: that lock is not in the repository any more',
+        {
+          hint: 'begin again from a new lock',
+        },
+      )
+    }
     const trace = { events: [event('lock.stored', mine, actor, asker.host)] } as const
     if (!(await locks.add(mine, clock.now(), trace))) {
       throw new HoldfastError('already-exists', 'id: another mover has stored this very lock')
@@ -89,6 +102,14 @@ export function createLocks(deps: LocksDeps) {
     for (const old of before) if (old.id !== request.id) await drop(objects, old, actor)
     await clock.sleep(WAIT)
     return { others: await others(objects, repository.id, request.id) }
+  }
+
+  /** Did this mover hold the repository all along? After an unanswered call its newest lock does, not the one it names. */
+  async function anyStored(objects: Objects, mine: readonly Lock[]): Promise<boolean> {
+    for (const { repository, id } of mine) {
+      if ((await objects.head(smallKey(repository, 'lock', id))) !== undefined) return true
+    }
+    return false
   }
 
   async function others(objects: Objects, repository: string, own: string) {

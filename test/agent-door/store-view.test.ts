@@ -163,6 +163,32 @@ describe('locks', () => {
     expect(await sweep()).toBe(0)
   })
 
+  it('that are gone cannot be refreshed, whoever removed them: their mover has to begin again', async () => {
+    const agent = await rig.readyAgent()
+    const { run, job } = await rig.started(agent)
+    const locks = () => [...rig.objects.contents.keys()].filter((key) => key.includes('/locks/'))
+    const refresh = (next: string, old: string) =>
+      agent.ask(run, 'lock', { ...lockOf(next), replaces: lockOf(old).id }, job)
+    await agent.ask(run, 'lock', lockOf('one'), job)
+    // An answer that was lost: the mover still names its first lock.
+    expect((await refresh('two', 'one')).status).toBe(200)
+    expect((await refresh('three', 'one')).status).toBe(200)
+    expect(locks()).toHaveLength(1)
+    // Somebody's `restic unlock`.
+    rig.objects.contents.delete(smallKey(agent.repository, 'lock', lockOf('three').id))
+    const lost = await refresh('four', 'three')
+    expect(lost).toMatchObject({ status: 409, body: { code: 'lock-lost' } })
+    expect(locks()).toEqual([])
+    expect((await agent.ask(run, 'lock', lockOf('five'), job)).status).toBe(200)
+    // Our own sweep, while its machine slept.
+    rig.clock.skip(41 * MINUTE)
+    expect(await rig.door.agents.locks.sweep()).toBe(1)
+    await agent.connect()
+    await agent.lease(run)
+    expect((await refresh('six', 'five')).body.code).toBe('lock-lost')
+    expect(locks()).toEqual([])
+  })
+
   it('are refused when too many lie about', async () => {
     const agent = await rig.readyAgent()
     const { run, job } = await rig.started(agent)
