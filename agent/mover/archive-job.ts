@@ -33,7 +33,7 @@ export interface ArchivedJob {
   readonly archived: Archived
   /** The snapshot it was compared with, if that could be had. */
   readonly parent: Id | undefined
-  /** Packs of blobs that were there before and that this job found again. */
+  /** Packs of all blobs that were there before and that this job found again, unchanged files included. */
   readonly foundPacks: ReadonlySet<Id>
   /** Wall time in milliseconds. */
   readonly begunAt: number
@@ -52,10 +52,10 @@ export async function archiveJob(
   const begunAt = clock.now()
   const source = sourceOf(job)
   const parent = await loadParent(batch, opened, job, signal)
-  const foundPacks = new Set<Id>()
+  const found = new Set<number>()
   const archived = await archive({
     source,
-    writer: recording(opened, foundPacks),
+    writer: recording(opened, found),
     ...(parent === undefined ? {} : { parentTree: parent.snapshot.tree }),
     loadTree: (id) => treeOrUndefined(opened.trees, id),
     isVolatile: createPatternMatcher(parameters.volatile),
@@ -73,6 +73,7 @@ export async function archiveJob(
     clock,
     signal,
   })
+  const foundPacks = new Set([...found].map((listing) => opened.index.packOfListing(listing)))
   return { job, archived, parent: parent?.id, foundPacks, begunAt, endedAt: clock.now() }
 }
 
@@ -101,12 +102,18 @@ function sourceOf(job: JobOf<'backup'>): Source {
   return source
 }
 
-/** The writer, with a note of every pack in which something was found that is in the new snapshot. */
-function recording(opened: OpenedRepository, foundPacks: Set<Id>): ArchiveWriter {
+/**
+ * The writer, with a note of every listing in which something was found that is in the new snapshot. A file that is
+ * taken over unread is noted as its chunks are asked for: a receipt that named more than the snapshot needs would
+ * keep a prune from giving it up.
+ */
+function recording(opened: OpenedRepository, found: Set<number>): ArchiveWriter {
   const { writer, index } = opened
-  const note = (type: 'data' | 'tree', id: Id): void => {
-    const place = index.find(type, id)
-    if (place !== undefined) foundPacks.add(place.pack)
+  const note = (type: 'data' | 'tree', id: Id): boolean => {
+    const listing = index.listingOf(type, id)
+    if (listing < 0) return false
+    found.add(listing)
+    return true
   }
   return {
     async saveFile(chunks) {
@@ -119,7 +126,7 @@ function recording(opened: OpenedRepository, foundPacks: Set<Id>): ArchiveWriter
       note('tree', saved.id)
       return saved
     },
-    knows: (type, id) => writer.knows(type, id),
+    knows: (type, id) => note(type, id) || writer.knows(type, id),
   }
 }
 

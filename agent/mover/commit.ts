@@ -26,7 +26,7 @@ export interface Claims {
   /** Stored by this batch and not part of an accepted commit yet. */
   readonly packs: readonly StoredPack[]
   readonly indexes: readonly StoredIndex[]
-  /** Packs the snapshot refers to beside those of its parent. */
+  /** Packs the snapshot refers to. */
   readonly refers: readonly Id[]
 }
 
@@ -96,7 +96,8 @@ export async function commit(
     parent: parent ?? null,
     packs: [...claims.packs],
     indexes: [...claims.indexes],
-    refers: { base: parent ?? null, packs: [...claims.refers] },
+    // All of them, not a delta: what the parent alone needed would never be given up.
+    refers: { base: null, packs: [...claims.refers] },
     counts: countsOf(batch, done),
     ...(volume === undefined ? {} : { volume }),
   }

@@ -240,6 +240,13 @@ export function backupOf(
   }
 }
 
+export function pruneOf(
+  limits: { maxRepackBytes?: number; maxSeconds?: number; maxUnusedPercent?: number } = {},
+): JobWish {
+  const { maxRepackBytes = 2 ** 40, maxSeconds = 3_600, maxUnusedPercent = 0 } = limits
+  return { parameters: { kind: 'prune', maxRepackBytes, maxSeconds, maxUnusedPercent } }
+}
+
 export function restoreOf(snapshot: string, name: string, path: string): JobWish {
   return {
     parameters: {

@@ -10,6 +10,8 @@ import type { AskAnswer, AskName, AskRequest } from '../../agent/ipc/messages.ts
 import { createDirectories, createDirectoryStore } from '../../agent/storage/directory.ts'
 import { StorageError } from '../../agent/storage/object-store.ts'
 import type { Receipt } from '../../shared/backup/receipt.ts'
+import type { Retirement } from '../../shared/backup/retirement.ts'
+import type { ProposalRequest, ReconcileRequest } from '../../shared/protocol/calls.ts'
 import type { Certificate } from '../rig/certificates.ts'
 
 /** A refusal as the supervisor would pass it on. */
@@ -43,6 +45,15 @@ export interface FakePlane {
   /** Keys of requests that reached the store, in order. */
   readonly requests: readonly { method: string; key: string }[]
   readonly pages: readonly { page: number; last: boolean; bytes: string }[]
+  /** Accepted retirements in order. */
+  readonly retirements: readonly Retirement[]
+  readonly reconciled: readonly ReconcileRequest['snapshots'][number][]
+  /** Packs that were condemned, and whether a later prune confirmed it. */
+  readonly condemned: ReadonlyMap<string, { readonly bytes: number; confirmed: boolean }>
+  /** Whether so much may be taken away; yes until replaced. */
+  decide: (proposal: ProposalRequest) => 'go' | 'wait'
+  /** Deletes the packs that were condemned and confirmed, as if the floor had passed. */
+  deleteConfirmed(): number
   readonly escrow: { recipient: string; sealed: string } | undefined
   /** Called before a question is answered; may refuse it or wait. */
   onAsk: (name: AskName, body: unknown) => void | Promise<void>
@@ -75,12 +86,24 @@ export async function startFakePlane(
   const pages: { page: number; last: boolean; bytes: string }[] = []
   let escrow: { recipient: string; sealed: string } | undefined
   const epoch = { value: 0 }
+  const retirements: Retirement[] = []
+  const reconciled: ReconcileRequest['snapshots'][number][] = []
+  const condemned = new Map<string, { bytes: number; confirmed: boolean }>()
+  /** The packs each accepted snapshot refers to. */
+  const refers = new Map<string, Set<string>>()
 
   const keyOf = (what: string, id: string) =>
     what === 'pack' ? `data/${id.slice(0, 2)}/${id}` : `${what}/${id}`
   const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
   const base64 = (text: string) => Buffer.from(text, 'base64')
   const sizeOf = (key: string) => statSync(join(directory, key), { throwIfNoEntry: false })?.size
+
+  function listed(what: AskRequest<'listing'>['what']): { id: string; bytes: number }[] {
+    if (what === 'condemned') return [...condemned].map(([id, { bytes }]) => ({ id, bytes }))
+    if (what !== 'unknown-snapshots') return namesOf(what)
+    const known = new Set([...refers.keys(), ...reconciled.map(({ id }) => id)])
+    return namesOf('snapshots').filter(({ id }) => !known.has(id))
+  }
 
   function namesOf(folder: string): { id: string; bytes: number }[] {
     const folders =
@@ -157,6 +180,29 @@ export async function startFakePlane(
     }
   }
 
+  /** What the real plane looks at before it lets anything go. */
+  function whyNot(retirement: Retirement): string | undefined {
+    if (retirement.epoch !== epoch.value) return `epoch ${retirement.epoch}, now ${epoch.value}`
+    const { packs, indexes } = retirement.added
+    if (packs.some(({ id, bytes }) => sizeOf(keyOf('pack', id)) !== bytes))
+      return 'a pack is missing'
+    if (indexes.some(({ id, bytes }) => sizeOf(keyOf('index', id)) !== bytes)) {
+      return 'an index file is missing'
+    }
+    const goes = new Set(retirement.condemned.map(({ id }) => id))
+    for (const { id, heirs } of retirement.condemned) {
+      const lost = heirs.find((heir) => goes.has(heir) || sizeOf(keyOf('pack', heir)) === undefined)
+      if (lost !== undefined) return `heir ${lost} is not there to stay`
+      for (const [snapshot, set] of refers) {
+        const kept = sizeOf(`snapshots/${snapshot}`) !== undefined
+        if (kept && set.has(id) && heirs.length === 0) {
+          return `snapshot ${snapshot} refers to pack ${id}`
+        }
+      }
+    }
+    return undefined
+  }
+
   const answers: { [N in AskName]: (body: AskRequest<N>) => Promise<AskAnswer<N>> } = {
     async grants({ wanted }) {
       return {
@@ -188,7 +234,7 @@ export async function startFakePlane(
       }
     },
     async listing({ what, cursor }) {
-      const all = namesOf(what).sort((a, b) => (a.id < b.id ? -1 : 1))
+      const all = listed(what).sort((a, b) => (a.id < b.id ? -1 : 1))
       const from = Number(cursor ?? 0)
       const objects = all.slice(from, from + 1_000)
       const next = from + 1_000 < all.length ? { next: String(from + 1_000) } : {}
@@ -236,20 +282,39 @@ export async function startFakePlane(
       if (missing.length > 0) throw new Refused('claims-missing', `${missing.length} missing`)
       await putSmall(`snapshots/${receipt.snapshot}`, base64(bytes))
       receipts.push(receipt)
+      const base = receipt.refers.base === null ? [] : (refers.get(receipt.refers.base) ?? [])
+      refers.set(receipt.snapshot, new Set([...base, ...receipt.refers.packs]))
       return { state: 'accepted' }
     },
     async page({ page, last, bytes }) {
       pages.push({ page, last, bytes })
       return {}
     },
-    async proposal() {
-      throw new Refused('forbidden', 'this plane knows no prune')
+    async proposal(proposal) {
+      return { decision: plane.decide(proposal) }
     },
-    async retire() {
-      throw new Refused('forbidden', 'this plane knows no prune')
+    async retire({ retirement }) {
+      const before = retirements.find(({ job }) => job === retirement.job)
+      if (before !== undefined) return { state: 'accepted' }
+      const refused = whyNot(retirement)
+      if (refused !== undefined) return { state: 'refused', code: 'invalid', message: refused }
+      for (const id of retirement.replacedIndexes) await store.remove(`index/${id}`)
+      for (const { id, bytes, heirs } of retirement.condemned) {
+        condemned.set(id, { bytes, confirmed: false })
+        for (const set of refers.values())
+          if (set.delete(id)) for (const heir of heirs) set.add(heir)
+      }
+      for (const id of retirement.confirmed) {
+        const known = condemned.get(id)
+        if (known !== undefined) known.confirmed = true
+      }
+      epoch.value++
+      retirements.push(retirement)
+      return { state: 'accepted' }
     },
-    async reconcile() {
-      throw new Refused('forbidden', 'this plane knows no foreign snapshots')
+    async reconcile({ snapshots }) {
+      reconciled.push(...snapshots)
+      return {}
     },
     async exchange() {
       return {}
@@ -269,6 +334,18 @@ export async function startFakePlane(
     asked,
     requests,
     pages,
+    retirements,
+    reconciled,
+    condemned,
+    decide: () => 'go',
+    deleteConfirmed() {
+      const due = [...condemned].filter(([, { confirmed }]) => confirmed)
+      for (const [id] of due) {
+        rmSync(join(directory, keyOf('pack', id)), { force: true })
+        condemned.delete(id)
+      }
+      return due.length
+    },
     get escrow() {
       return escrow
     },
