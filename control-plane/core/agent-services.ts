@@ -11,11 +11,14 @@ import type { GrantsStore } from '../ports/store/grants.ts'
 import type { HostsStore } from '../ports/store/hosts.ts'
 import type { LocksStore } from '../ports/store/locks.ts'
 import type { RepositoriesStore } from '../ports/store/repositories.ts'
+import type { RetirementsStore } from '../ports/store/retirements.ts'
 import type { RunningJobsStore } from '../ports/store/running-jobs.ts'
+import type { SnapshotsStore } from '../ports/store/snapshots.ts'
 import { createAgentEvents } from './agent-events.ts'
 import { createAttempts } from './attempts.ts'
 import { createCommits } from './commit.ts'
 import { createCommitChecks } from './commit-checks.ts'
+import { createDeletions } from './deletions.ts'
 import type { Basics } from './deps.ts'
 import { createDispatch } from './dispatch.ts'
 import { createEnrolment } from './enrolment.ts'
@@ -25,6 +28,10 @@ import { createInitialise } from './initialise.ts'
 import { createLeases } from './leases.ts'
 import { createLocks } from './locks.ts'
 import type { Defer } from './log.ts'
+import { createProposals } from './proposals.ts'
+import { createReconcile } from './reconcile.ts'
+import { createRetire } from './retire.ts'
+import { createRetireChecks } from './retire-checks.ts'
 import { createSessions } from './sessions.ts'
 import { createStoreView } from './store-view.ts'
 import type { OpenVault } from './vault-access.ts'
@@ -42,6 +49,8 @@ export interface AgentStores {
   readonly commits: CommitsStore
   readonly reports: AgentReportsStore
   readonly alarms: AlarmsStore
+  readonly retirements: RetirementsStore
+  readonly snapshots: SnapshotsStore
   readonly audit: Pick<AuditStore, 'record'>
 }
 
@@ -66,6 +75,10 @@ export function createAgentServices(deps: AgentServicesDeps) {
   const locks = createLocks({ ...shared, attempts })
   const initialise = createInitialise({ ...shared, attempts })
   const commits = createCommits({ ...shared, attempts, commits: stores.commits, checks, defer })
+  const reconcile = createReconcile({ ...shared, attempts })
+  const retirementChecks = createRetireChecks(shared)
+  const retire = createRetire({ ...shared, attempts, checks: retirementChecks, defer })
+  const deletions = createDeletions(shared)
   return {
     enrolment: createEnrolment(shared),
     sessions: createSessions({ ...shared, origin: new URL(publicUrl).origin }),
@@ -76,6 +89,9 @@ export function createAgentServices(deps: AgentServicesDeps) {
     locks,
     initialise,
     commits,
+    proposals: createProposals({ ...shared, attempts, reconcile }),
+    retire,
+    reconcile,
     finish: createFinish({ ...shared, attempts }),
     events: createAgentEvents(shared),
 
@@ -88,6 +104,12 @@ export function createAgentServices(deps: AgentServicesDeps) {
       dispatch: () => dispatch.all(),
       /** Every 10 s. */
       commits: () => commits.sweep(),
+      /** Every 10 s. */
+      retirements: () => retire.sweep(),
+      /** Every minute. */
+      deletions: () => deletions.sweep(),
+      /** Every 5 minutes. */
+      reconcile: () => reconcile.sweep(),
       /** Every minute. */
       leases: () => leases.expire(),
       /** Every minute. */

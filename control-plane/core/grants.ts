@@ -56,7 +56,8 @@ export function createGrants(deps: GrantsDeps) {
     }
     if (kind === 'init') refuse('write or read packs and index files')
     const puts = wanted.filter((wish): wish is Put => wish.method === 'PUT')
-    if (puts.length > 0 && (kind !== 'backup' || owned.repository.host !== owned.job.host)) {
+    const writes = kind === 'backup' || kind === 'prune'
+    if (puts.length > 0 && (!writes || owned.repository.host !== owned.job.host)) {
       refuse('write')
     }
     for (const put of puts) checkPut(put)

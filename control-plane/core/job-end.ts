@@ -38,7 +38,9 @@ export function endTrace(
   end: End,
   who: { readonly actor: string; readonly hostname: string },
 ): Trace {
-  const type = job.kind === 'browse' ? undefined : alertOf[end.outcome]
+  // A prune that waits for a person's word has said so when it was told.
+  const told = job.kind === 'browse' || end.reason === 'needs-approval'
+  const type = told ? undefined : alertOf[end.outcome]
   const event = newEvent(deps, {
     actor: who.actor,
     action: 'job.finished',

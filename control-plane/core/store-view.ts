@@ -15,6 +15,8 @@ import { configKey, repositoryPrefix, smallKey } from '../../shared/vault/layout
 import type { AlarmsStore } from '../ports/store/alarms.ts'
 import type { GrantsStore, StoredObject } from '../ports/store/grants.ts'
 import type { HostsStore } from '../ports/store/hosts.ts'
+import type { RetirementsStore } from '../ports/store/retirements.ts'
+import type { SnapshotsStore } from '../ports/store/snapshots.ts'
 import type { Trace } from '../ports/store/trace.ts'
 import { alertMessage } from './alert-message.ts'
 import type { Asker, Attempts, OwnedAttempt } from './attempts.ts'
@@ -60,10 +62,12 @@ export interface StoreViewDeps extends Basics {
   readonly grants: Pick<GrantsStore, 'release' | 'checked'>
   readonly hosts: Pick<HostsStore, 'find'>
   readonly alarms: AlarmsStore
+  readonly retirements: Pick<RetirementsStore, 'condemnedPage'>
+  readonly snapshots: Pick<SnapshotsStore, 'present'>
 }
 
 export function createStoreView(deps: StoreViewDeps) {
-  const { attempts, grants, hosts, alarms, clock } = deps
+  const { attempts, grants, hosts, alarms, retirements, snapshots, clock } = deps
 
   /** After a 412, and before resuming: asks the store itself, object by object. */
   async function stored(
@@ -105,12 +109,11 @@ export function createStoreView(deps: StoreViewDeps) {
     if (request.cursor !== undefined && begun === undefined) {
       throw new HoldfastError('invalid', 'cursor: is not one of ours')
     }
-    if (!(request.what in folders)) {
-      throw new HoldfastError('invalid', `what: this job may not list ${request.what}`)
-    }
+    if (request.what === 'condemned') return condemned(owned, request.cursor)
+    if (request.what === 'unknown-snapshots') return unknownSnapshots(owned, request.cursor)
     // Read before the first page: a prune that runs meanwhile makes the commit stale, never the listing false.
     const epoch = begun === undefined ? owned.repository.epoch : Number(begun)
-    const prefix = repositoryPrefix(owned.repository.id) + folders[request.what as keyof typeof folders]
+    const prefix = repositoryPrefix(owned.repository.id) + folders[request.what]
     const page = await owned.vault.objects.list(prefix, {
       limit: PAGE,
       ...(rest === undefined ? {} : { cursor: rest }),
@@ -122,11 +125,44 @@ export function createStoreView(deps: StoreViewDeps) {
     return { objects, epoch, ...(page.next === undefined ? {} : { next: `${epoch}.${page.next}` }) }
   }
 
-  /** Which snapshots a job may read: the one it was approved for, a backup its parent, a verification all. */
+  /** Packs that wait for their deletion, by id: a prune says whether they are still unreferenced. */
+  async function condemned(
+    owned: OwnedAttempt,
+    cursor: string | undefined,
+  ): Promise<z.infer<typeof listingAnswer>> {
+    if (cursor !== undefined && !ID.test(cursor)) {
+      throw new HoldfastError('invalid', 'cursor: is not one of ours')
+    }
+    const { id, epoch } = owned.repository
+    const packs = await retirements.condemnedPage(id, cursor ?? '', PAGE)
+    const last = packs.length === PAGE ? packs.at(-1) : undefined
+    return { objects: packs, epoch, ...(last === undefined ? {} : { next: last.id }) }
+  }
+
+  /** One page of the bucket's snapshots, without those the catalogue knows. */
+  async function unknownSnapshots(
+    owned: OwnedAttempt,
+    cursor: string | undefined,
+  ): Promise<z.infer<typeof listingAnswer>> {
+    const { id, epoch } = owned.repository
+    const known = await snapshots.present(id)
+    const page = await owned.vault.objects.list(`${repositoryPrefix(id)}snapshots/`, {
+      limit: PAGE,
+      ...(cursor === undefined ? {} : { cursor }),
+    })
+    const objects = page.objects.flatMap(({ key, bytes }) => {
+      const name = key.slice(key.lastIndexOf('/') + 1)
+      return ID.test(name) && !known.has(name) ? [{ id: name, bytes }] : []
+    })
+    return { objects, epoch, ...(page.next === undefined ? {} : { next: page.next }) }
+  }
+
+  /** Which snapshots a job may read: the one it was approved for, a backup its parent, verify and prune all. */
   function permitSnapshot(owned: OwnedAttempt, id: string): void {
     const { parameters } = owned.job
     const allowed =
       parameters.kind === 'verify' ||
+      parameters.kind === 'prune' ||
       (parameters.kind === 'backup' && parameters.parent === id) ||
       ((parameters.kind === 'restore' || parameters.kind === 'browse') &&
         parameters.snapshot === id)

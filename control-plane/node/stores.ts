@@ -18,7 +18,9 @@ import { createJobRequestsStore } from '../adapters/libsql/store/job-requests.ts
 import { createLocksStore } from '../adapters/libsql/store/locks.ts'
 import { createPoliciesStore } from '../adapters/libsql/store/policies.ts'
 import { createRepositoriesStore } from '../adapters/libsql/store/repositories.ts'
+import { createRetirementsStore } from '../adapters/libsql/store/retirements.ts'
 import { createRunningJobsStore } from '../adapters/libsql/store/running-jobs.ts'
+import { createSnapshotsStore } from '../adapters/libsql/store/snapshots.ts'
 import { createVaultsStore } from '../adapters/libsql/store/vaults.ts'
 
 export type Stores = ReturnType<typeof createStores>
@@ -46,6 +48,8 @@ export function createStores(database: Database) {
     locks: createLocksStore(database),
     reports: createAgentReportsStore(database),
     repositories: createRepositoriesStore(database),
+    retirements: createRetirementsStore(database),
     sessions: createAgentSessionsStore(database),
+    snapshots: createSnapshotsStore(database),
   }
 }

@@ -52,7 +52,7 @@ export interface Objects {
    * are. When this resolves with `stored` the bytes are durable.
    */
   put(key: string, bytes: Uint8Array): Promise<'stored' | 'exists'>
-  /** Remove one object; absent is fine. Used for `locks/` and the probe's own objects only. */
+  /** Remove one object; absent is fine. Refused for kinds that are never removed (`shared/vault/key.ts`). */
   remove(key: string): Promise<void>
   /** The store's own clock in ms, from its `Date` header. */
   time(): Promise<number>

@@ -18,7 +18,10 @@ import {
   lockRequest,
   pageRequest,
   pollRequest,
+  proposalRequest,
   readRequest,
+  reconcileRequest,
+  retireRequest,
   storedRequest,
   unlockRequest,
 } from '../../shared/protocol/calls.ts'
@@ -176,6 +179,11 @@ export function createAgentDoor(deps: AgentDoorDeps) {
     nothing(agents.initialise.initialise(asker, request)),
   )
   call('commit', 64 * MIB, commitRequest, agents.commits.commit)
+  call('proposal', 16 * KIB, proposalRequest, agents.proposals.propose)
+  call('retire', 128 * MIB, retireRequest, agents.retire.retire)
+  call('reconcile', 16 * MIB, reconcileRequest, (asker, request) =>
+    nothing(agents.reconcile.enter(asker, request)),
+  )
   call('page', 2 * MIB, pageRequest, (asker, request) =>
     nothing(agents.finish.page(asker, request)),
   )
@@ -184,13 +192,21 @@ export function createAgentDoor(deps: AgentDoorDeps) {
     defer('start what waits for a host', () => agents.dispatch.host(asker.host))
     return undefined
   })
-  app.get('/batches/:batch/commits/:job', identify, async (c) => {
-    const { host } = c.get('agent')
-    const batch = checkShape(id, c.req.param('batch'), 'batch')
-    const job = checkShape(id, c.req.param('job'), 'job')
-    const attempt = checkShape(z.coerce.number().int().min(1), c.req.query('attempt'), 'attempt')
-    return c.json({ ...(await agents.commits.state({ host, batch }, job, attempt)) })
-  })
+  /** How far something of an attempt is that is compared with the store. */
+  const progress = (
+    path: string,
+    state: (asker: Asker, job: string, attempt: number) => Promise<object>,
+  ) => {
+    app.get(`/batches/:batch/${path}/:job`, identify, async (c) => {
+      const { host } = c.get('agent')
+      const batch = checkShape(id, c.req.param('batch'), 'batch')
+      const job = checkShape(id, c.req.param('job'), 'job')
+      const attempt = checkShape(z.coerce.number().int().min(1), c.req.query('attempt'), 'attempt')
+      return c.json({ ...(await state({ host, batch }, job, attempt)) })
+    })
+  }
+  progress('commits', agents.commits.state)
+  progress('retirements', agents.retire.state)
 
   return app
 }

@@ -18,6 +18,10 @@ export const alertTypes = {
   'duplicate-identity': 'critical',
   'object-conflict': 'critical',
   'clock-skew': 'warning',
+  /** A prune would take away more than it may by itself. */
+  'prune-needs-approval': 'warning',
+  /** Snapshots are gone from the bucket, and nobody asked Holdfast for that. */
+  'snapshots-removed': 'critical',
   /** An agent noticed something on its host that needs a hand. */
   'host-notice': 'warning',
 } as const satisfies Record<string, Level>

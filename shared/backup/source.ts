@@ -23,7 +23,8 @@ export const absolutePath = z
 
 export const sourceReference = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('volume'), name: volumeName }),
-  z.strictObject({ kind: z.literal('directory'), path: absolutePath }),
+  /** `/` too: a snapshot that another program made may be of a whole machine. */
+  z.strictObject({ kind: z.literal('directory'), path: z.literal('/').or(absolutePath) }),
 ])
 export type SourceReference = z.infer<typeof sourceReference>
 

@@ -2,7 +2,7 @@
 // (https://restic.readthedocs.io/en/stable/060_forget.html); what Holdfast adds only ever keeps more.
 import * as z from 'zod'
 import { DAY, type Instant } from '../clock.ts'
-import { parseSpan, spanBefore, spanText } from './span.ts'
+import { formatSpan, parseSpan, spanBefore, spanText } from './span.ts'
 
 const count = z.int().min(1).max(100_000)
 
@@ -122,6 +122,7 @@ export function judge<S extends Dated>(
     // With nothing but future snapshots nothing is old.
     return latest === undefined ? Number.NEGATIVE_INFINITY : spanBefore(latest, parseSpan(span))
   }
+  const named = (rule: keyof KeepRules) => formatSpan(parseSpan(rules[rule] as string))
   const left = counted.map(([rule]) => (rules[rule] as number | undefined) ?? 0)
   const lastCounted: (number | string | undefined)[] = counted.map(() => undefined)
   const within = since('keep-within')
@@ -135,7 +136,7 @@ export function judge<S extends Dated>(
       if (tags.every((tag) => snapshot.tags.includes(tag)))
         reasons.push(`has tags ${tags.join(',')}`)
     }
-    if (within !== undefined && time > within) reasons.push(`within ${rules['keep-within']}`)
+    if (within !== undefined && time > within) reasons.push(`within ${named('keep-within')}`)
     for (const [at, [, part, reason]] of counted.entries()) {
       if (left[at] === 0) continue
       const value = part(time, position)
@@ -150,7 +151,7 @@ export function judge<S extends Dated>(
       const value = part(time, position)
       if (value === lastSpanned[at]) continue
       lastSpanned[at] = value
-      reasons.push(`${reason} ${rules[rule] as string}`)
+      reasons.push(`${reason} ${named(rule)}`)
     }
     return { snapshot, reasons }
   })

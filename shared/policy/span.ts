@@ -22,6 +22,17 @@ export function parseSpan(text: string): Span {
   return { years: Number(years), months: Number(months), days: Number(days), hours: Number(hours) }
 }
 
+/** The shortest text of it: parts that are nothing are left out. */
+export function formatSpan({ years, months, days, hours }: Span): string {
+  const parts = [
+    [years, 'y'],
+    [months, 'm'],
+    [days, 'd'],
+    [hours, 'h'],
+  ] as const
+  return parts.map(([count, unit]) => (count === 0 ? '' : `${count}${unit}`)).join('')
+}
+
 /** The moment `span` before `at`, on the UTC calendar; 31 March less a month is 3 March, as 31 February would be. */
 export function spanBefore(at: number, span: Span): number {
   const date = new Date(at)

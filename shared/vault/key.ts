@@ -66,8 +66,17 @@ export const leastSignedBytes: Readonly<Partial<Record<VaultKeyKind, number>>> =
   probe: 1,
 }
 
-/** Kinds the control plane itself may remove. Everything else is kept. */
-export const removableKinds: ReadonlySet<VaultKeyKind> = new Set(['lock', 'probe'])
+/**
+ * Kinds the control plane itself may remove: locks and its own probes, and what retention and prune gave up. Config,
+ * keys, escrows, receipts and the log are never removed.
+ */
+export const removableKinds: ReadonlySet<VaultKeyKind> = new Set([
+  'lock',
+  'probe',
+  'snapshot',
+  'index',
+  'pack',
+])
 
 /** SHA-256 of no bytes at all: refused wherever a URL is signed. */
 export const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'

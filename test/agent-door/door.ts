@@ -15,7 +15,9 @@ import { createGrantsStore } from '../../control-plane/adapters/libsql/store/gra
 import { createHostsStore } from '../../control-plane/adapters/libsql/store/hosts.ts'
 import { createLocksStore } from '../../control-plane/adapters/libsql/store/locks.ts'
 import { createRepositoriesStore } from '../../control-plane/adapters/libsql/store/repositories.ts'
+import { createRetirementsStore } from '../../control-plane/adapters/libsql/store/retirements.ts'
 import { createRunningJobsStore } from '../../control-plane/adapters/libsql/store/running-jobs.ts'
+import { createSnapshotsStore } from '../../control-plane/adapters/libsql/store/snapshots.ts'
 import { type AgentServices, createAgentServices } from '../../control-plane/core/agent-services.ts'
 import type { Log } from '../../control-plane/core/log.ts'
 import { createLines } from '../../control-plane/node/lines.ts'
@@ -91,6 +93,8 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
       locks: createLocksStore(database),
       commits: createCommitsStore(database),
       reports: createAgentReportsStore(database),
+      retirements: createRetirementsStore(database),
+      snapshots: createSnapshotsStore(database),
       alarms: createAlarmsStore(database),
       audit: createAuditStore(database),
     },

@@ -1,7 +1,15 @@
 // What the control plane does with its own credentials.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
-import { configKey, indexKey, packKey, smallKey } from '../../shared/vault/layout.ts'
+import {
+  configKey,
+  escrowKey,
+  indexKey,
+  packKey,
+  receiptKey,
+  smallKey,
+  vaultMarkerKey,
+} from '../../shared/vault/layout.ts'
 import { type Bench, sha256, somePack } from './bench.ts'
 
 export function describeOwnCalls(bench: Bench): void {
@@ -73,7 +81,7 @@ export function describeOwnCalls(bench: Bench): void {
       expect(none).toEqual({ objects: [] })
     })
 
-    test('locks and probes may be removed, again and again; history may not', async () => {
+    test('locks, probes and what a prune gave up may be removed, again and again; history may not', async () => {
       const repository = randomUUID()
       const lock = smallKey(repository, 'lock', 'ab'.repeat(32))
       await bench.subject.objects.put(lock, new Uint8Array(50))
@@ -83,16 +91,22 @@ export function describeOwnCalls(bench: Bench): void {
       expect(await bench.subject.objects.put(lock, new Uint8Array(60))).toBe('stored')
       const { key, bytes } = somePack()
       await bench.subject.objects.put(key, bytes)
+      await bench.subject.objects.remove(key)
+      expect(await bench.subject.objects.head(key)).toBeUndefined()
+      const config = configKey(repository)
+      await bench.subject.objects.put(config, bytes)
       for (const kept of [
-        key,
-        configKey(repository),
-        smallKey(repository, 'snapshot', 'ab'.repeat(32)),
+        config,
+        smallKey(repository, 'key', 'ab'.repeat(32)),
+        escrowKey(repository, 1),
+        receiptKey(repository, 1),
+        vaultMarkerKey,
       ]) {
         await expect(bench.subject.objects.remove(kept)).rejects.toMatchObject({
           code: 'forbidden',
         })
       }
-      expect(await stored(key)).toEqual(bytes)
+      expect(await stored(config)).toEqual(bytes)
     })
 
     test('keys that are not ours are refused everywhere', async () => {

@@ -8,7 +8,8 @@ import { jobColumns } from './job-row.ts'
 
 /** This very attempt runs, and nothing is being written in its name. */
 const RUNS = `id = ? AND state = 'running' AND attempt = ? AND fence = ?
-  AND NOT EXISTS (SELECT 1 FROM commits c WHERE c.job = jobs.id AND c.state = 'writing')`
+  AND NOT EXISTS (SELECT 1 FROM commits c WHERE c.job = jobs.id AND c.state = 'writing')
+  AND NOT EXISTS (SELECT 1 FROM retirements t WHERE t.job = jobs.id AND t.state = 'removing')`
 
 /** Another run of the same policy and source waits already (there may be one, see index jobs_pending). */
 const OTHER_WAITS = `EXISTS (SELECT 1 FROM jobs o WHERE o.policy = jobs.policy AND o.host = jobs.host
