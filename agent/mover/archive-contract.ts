@@ -1,7 +1,6 @@
 // What an archive needs and what it answers.
 
 import type { Clock } from '../../shared/clock.ts'
-import type { TreeNode } from '../repository/tree.ts'
 import type { Added, SavedFile } from '../repository/writer.ts'
 import type { Extent } from '../sources/measure.ts'
 import type { Source } from '../sources/source.ts'
@@ -33,7 +32,8 @@ export const archiveWarnings: ReadonlySet<ArchiveRemark> = new Set([
 /** The part of the repository's writer that an archive needs; calls overlap. */
 export interface ArchiveWriter {
   saveFile(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<SavedFile>
-  saveTree(nodes: Iterable<TreeNode>): Promise<{ id: string; added: Added }>
+  /** `text` is a tree as `encodeTree` writes it; lent until the promise settles. */
+  saveBlob(type: 'tree', text: Buffer): Promise<{ id: string; added: Added }>
   knows(type: 'data' | 'tree', id: string): boolean
 }
 
@@ -42,8 +42,8 @@ export interface ArchiveOptions extends Perspective {
   readonly writer: ArchiveWriter
   /** Root tree of the snapshot to compare with; undefined reads every file. */
   readonly parentTree?: string
-  /** A tree of the parent, or undefined where it cannot be had: its files are then read. */
-  readonly loadTree: (id: string) => Promise<readonly TreeNode[] | undefined>
+  /** The bytes of a tree of the parent, or undefined where they cannot be had: its files are then read. */
+  readonly loadTree: (id: string) => Promise<Buffer | undefined>
   /** Whether a file may change while it is read; the path is relative to the source's root. */
   readonly isVolatile: (path: Buffer) => boolean
   /** About how much there is, from the parent's summary; measured meanwhile if undefined. */

@@ -27,6 +27,13 @@ export class ArchiveCounts implements ArchiveStatistics {
     this.totalBytes += Number(size)
   }
 
+  /** A file is in the snapshot exactly as it was. */
+  keptFile(size: number): void {
+    this.filesUnmodified++
+    this.totalFiles++
+    this.totalBytes += size
+  }
+
   directory(before: TreeNode | undefined, now: TreeNode): void {
     if (before?.type !== 'dir') this.directoriesNew++
     else if (sameDirectory(before, now)) this.directoriesUnmodified++

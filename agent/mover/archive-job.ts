@@ -16,8 +16,8 @@ import { archive } from './archive.ts'
 import type { Archived, ArchiveWriter } from './archive-contract.ts'
 import type { Batch, JobOf } from './batch.ts'
 import { JobFailure } from './job-failure.ts'
+import { treeTextOrUndefined } from './parent-trees.ts'
 import { readSnapshot } from './read-snapshot.ts'
-import { treeOrUndefined } from './tree-packs.ts'
 
 /** What the jobs of one lock share. */
 export interface OpenedRepository {
@@ -57,7 +57,7 @@ export async function archiveJob(
     source,
     writer: recording(opened, found),
     ...(parent === undefined ? {} : { parentTree: parent.snapshot.tree }),
-    loadTree: (id) => treeOrUndefined(opened.trees, id),
+    loadTree: (id) => treeTextOrUndefined(opened.trees, id),
     isVolatile: createPatternMatcher(parameters.volatile),
     ...expectedOf(parent?.snapshot),
     accounts: parameters.source.kind === 'volume' ? noAccounts : hostAccounts(),
@@ -121,9 +121,9 @@ function recording(opened: OpenedRepository, found: Set<number>): ArchiveWriter 
       for (const id of saved.content) note('data', id)
       return saved
     },
-    async saveTree(nodes) {
-      const saved = await writer.saveTree(nodes)
-      note('tree', saved.id)
+    async saveBlob(type, bytes) {
+      const saved = await writer.saveBlob(type, bytes)
+      note(type, saved.id)
       return saved
     },
     knows: (type, id) => note(type, id) || writer.knows(type, id),

@@ -16,9 +16,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type ArchiveMemory, createArchiveMemory } from '../../test/support/archive-memory.ts'
 import { makeSpecialFile } from '../native/special-file.ts'
-import { idOf } from '../repository/id.ts'
-import { encodeTree, type TreeNode } from '../repository/tree.ts'
+import type { TreeNode } from '../repository/tree.ts'
 import { createDirectorySource } from '../sources/directory.ts'
 import { systemOpen } from '../sources/file-content.ts'
 import { createPatternMatcher } from '../sources/patterns.ts'
@@ -34,43 +34,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(dir, { recursive: true }))
 
-/** A repository that keeps whole files as blobs and trees as they are. */
-function createMemory() {
-  const trees = new Map<string, readonly TreeNode[]>()
-  const blobs = new Map<string, Buffer>()
-  const added = (fresh: boolean, bytes: number) =>
-    fresh ? { blobs: 1, bytes, packedBytes: bytes + 32 } : { blobs: 0, bytes: 0, packedBytes: 0 }
-  return {
-    trees,
-    blobs,
-    writer: {
-      async saveFile(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
-        const parts: Buffer[] = []
-        for await (const chunk of chunks) parts.push(Buffer.from(chunk))
-        const bytes = Buffer.concat(parts)
-        if (bytes.length === 0) return { content: [], size: 0n, added: added(false, 0) }
-        const id = idOf(bytes)
-        const fresh = !blobs.has(id)
-        blobs.set(id, bytes)
-        return { content: [id], size: BigInt(bytes.length), added: added(fresh, bytes.length) }
-      },
-      async saveTree(nodes: Iterable<TreeNode>) {
-        const kept = [...nodes]
-        const bytes = encodeTree(kept)
-        const id = idOf(bytes)
-        const fresh = !trees.has(id)
-        trees.set(id, kept)
-        return { id, added: added(fresh, bytes.length) }
-      },
-      knows: (type: 'data' | 'tree', id: string) => (type === 'data' ? blobs : trees).has(id),
-    },
-    loadTree: async (id: string) => trees.get(id),
-  }
-}
-
-type Memory = ReturnType<typeof createMemory>
-
-function run(memory: Memory, more: Partial<ArchiveOptions> = {}) {
+function run(memory: ArchiveMemory, more: Partial<ArchiveOptions> = {}) {
   return archive({
     source: createVolumeSource('v', dir),
     writer: memory.writer,
@@ -86,7 +50,7 @@ function run(memory: Memory, more: Partial<ArchiveOptions> = {}) {
 }
 
 /** The node at a path below the source's root; '' is the root itself. */
-function nodeAt(memory: Memory, tree: string, path: string): TreeNode | undefined {
+function nodeAt(memory: ArchiveMemory, tree: string, path: string): TreeNode | undefined {
   let node: TreeNode | undefined
   let subtree: string | undefined = tree
   for (const name of ['volumes', 'v', ...path.split('/').filter(Boolean)]) {
@@ -99,7 +63,7 @@ function nodeAt(memory: Memory, tree: string, path: string): TreeNode | undefine
 test('the volume lies under a synthetic directory and keeps its own metadata', async () => {
   chownSync(dir, 999, 998)
   chmodSync(dir, 0o700)
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const { tree } = await run(memory)
   const [volumes] = memory.trees.get(tree)!
   expect(volumes).toEqual({
@@ -119,7 +83,7 @@ test('the volume lies under a synthetic directory and keeps its own metadata', a
 test('names of users and groups come from the accounts, ids from the container', async () => {
   writeFileSync(join(dir, 'f'), '')
   chownSync(join(dir, 'f'), 100_033, 100_034)
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const accounts = { user: (id: number) => `u${id}`, group: (id: number) => `g${id}` }
   const { tree } = await run(memory, { accounts, idShift: 100_000 })
   expect(nodeAt(memory, tree, 'f')).toMatchObject({ uid: 33, gid: 34, user: 'u33', group: 'g34' })
@@ -131,7 +95,7 @@ test('device numbers are kept for links only, link counts not for directories an
   linkSync(join(dir, 'two-a'), join(dir, 'two-b'))
   makeSpecialFile(join(dir, 'pipe'), 'fifo', 0n)
   mkdirSync(join(dir, 'sub'))
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const { tree, statistics } = await run(memory)
   expect(nodeAt(memory, tree, 'one')).toMatchObject({ links: 1n })
   expect(nodeAt(memory, tree, 'one')).not.toHaveProperty('deviceId')
@@ -150,7 +114,7 @@ test('device numbers are kept for links only, link counts not for directories an
 test('files that did not change are not opened, others are', async () => {
   mkdirSync(join(dir, 'sub'))
   for (const name of ['a', 'b', 'sub/c']) writeFileSync(join(dir, name), `content of ${name}`)
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const first = await run(memory)
   writeFileSync(join(dir, 'sub/c'), 'other content')
   writeFileSync(join(dir, 'new'), 'new')
@@ -185,7 +149,7 @@ test('files that did not change are not opened, others are', async () => {
 
 test('an unchanged file whose chunks the repository lost is read again', async () => {
   writeFileSync(join(dir, 'a'), 'content')
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const first = await run(memory)
   memory.blobs.clear()
   const second = await run(memory, { parentTree: first.tree })
@@ -195,7 +159,7 @@ test('an unchanged file whose chunks the repository lost is read again', async (
 
 test('a parent whose trees cannot be had means reading everything, not failing', async () => {
   writeFileSync(join(dir, 'a'), 'content')
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const first = await run(memory)
   const second = await run(memory, { parentTree: first.tree, loadTree: async () => undefined })
   expect(second.tree).toBe(first.tree)
@@ -211,7 +175,7 @@ test('sockets are left out, vanished files dropped, changing ones told by what t
       unlinkSync(join(dir, 'gone'))
     return systemOpen(path, flags)
   }
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   const writer: ArchiveOptions['writer'] = {
     ...memory.writer,
     saveFile: async (chunks) => {
@@ -238,6 +202,7 @@ test('sockets are left out, vanished files dropped, changing ones told by what t
 /** Runs this very room in a process that is root without root's right to read everything. */
 const bare = `
 import { archive } from ${JSON.stringify(new URL('./archive.ts', import.meta.url).href)}
+import { decodeTree } from ${JSON.stringify(new URL('../repository/tree.ts', import.meta.url).href)}
 import { createVolumeSource } from ${JSON.stringify(new URL('../sources/volume.ts', import.meta.url).href)}
 import { systemClock } from ${JSON.stringify(new URL('./system-clock.ts', import.meta.url).href)}
 const names = []
@@ -249,8 +214,8 @@ const { remarks, warned } = await archive({
       for await (const chunk of chunks) size += BigInt(chunk.length)
       return { content: [], size, added: { blobs: 0, bytes: 0, packedBytes: 0 } }
     },
-    saveTree: async (nodes) => {
-      for (const node of nodes) names.push(node.name.toString())
+    saveBlob: async (_type, text) => {
+      for (const node of decodeTree(text)) names.push(node.name.toString())
       return { id: '0'.repeat(64), added: { blobs: 0, bytes: 0, packedBytes: 0 } }
     },
     knows: () => false,
@@ -295,7 +260,7 @@ test('progress only ever grows and ends at the totals', async () => {
   mkdirSync(join(dir, 'sub'))
   for (let i = 0; i < 20; i++) writeFileSync(join(dir, 'sub', `f${i}`), Buffer.alloc(i * 50_000, i))
   const seen: ArchiveProgress[] = []
-  await run(createMemory(), { onProgress: (p) => seen.push({ ...p }) })
+  await run(createArchiveMemory(), { onProgress: (p) => seen.push({ ...p }) })
   const last = seen.at(-1)!
   expect(last).toMatchObject({ files: 20, directories: 2, bytes: 9_500_000 })
   expect(last.total).toEqual({ files: 20, directories: 2, bytes: 9_500_000 })
@@ -310,7 +275,9 @@ test('cancelling ends the run with its reason and leaves no file open', async ()
   const before = readdirSync('/proc/self/fd').length
   const stop = new AbortController()
   const onProgress = ({ files }: ArchiveProgress) => files === 5 && stop.abort(new Error('stop'))
-  await expect(run(createMemory(), { onProgress, signal: stop.signal })).rejects.toThrow('stop')
+  await expect(run(createArchiveMemory(), { onProgress, signal: stop.signal })).rejects.toThrow(
+    'stop',
+  )
   expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before)
 })
 
@@ -320,7 +287,7 @@ test('a failing writer ends the run with its error and leaves no file open', asy
     writeFileSync(join(dir, `d${i}`, 'f'), Buffer.alloc(400_000, i))
   }
   const before = readdirSync('/proc/self/fd').length
-  const memory = createMemory()
+  const memory = createArchiveMemory()
   let saves = 0
   const writer: ArchiveOptions['writer'] = {
     ...memory.writer,
@@ -333,7 +300,7 @@ test('a failing writer ends the run with its error and leaves no file open', asy
 
 test('a source that is not there fails with the code of the system', async () => {
   const source = createDirectorySource(join(dir, 'none'))
-  await expect(run(createMemory(), { source })).rejects.toThrow(
+  await expect(run(createArchiveMemory(), { source })).rejects.toThrow(
     expect.objectContaining({ code: 'ENOENT' }),
   )
 })
@@ -352,7 +319,7 @@ test('a tree deeper than the longest path is no harder than another', async () =
   } finally {
     process.chdir(home)
   }
-  const { statistics } = await run(createMemory())
+  const { statistics } = await run(createArchiveMemory())
   expect(at.length).toBeGreaterThan(4_096)
   expect(statistics.directoriesNew).toBe(251)
 })

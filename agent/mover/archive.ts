@@ -2,11 +2,12 @@
 
 import type { BigIntStats } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Glance } from '../native/glance.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
-import type { TreeNode } from '../repository/tree.ts'
+import { encodeTree, type TreeNode } from '../repository/tree.ts'
 import type { SavedFile } from '../repository/writer.ts'
 import { measure } from '../sources/measure.ts'
-import type { Source, SourceDirectory, SourceEntry } from '../sources/source.ts'
+import type { Passed, Source, SourceDirectory, SourceEntry } from '../sources/source.ts'
 import {
   type Archived,
   type ArchiveOptions,
@@ -16,13 +17,16 @@ import {
   archiveWarnings,
 } from './archive-contract.ts'
 import { ArchiveCounts } from './archive-counts.ts'
+import { Place } from './archive-place.ts'
 import { LinkedFiles } from './linked-files.ts'
 import { NamedCounts } from './named-counts.ts'
+import { ParentDirectory, soundNodes } from './parent-directory.ts'
 import { Slots } from './slots.ts'
 import { findNode, saveAbove } from './snapshot-path.ts'
 import { type FileEntry, isArray, readSteadily } from './steady-read.ts'
 import { commonFields, linkFields } from './tree-node.ts'
-import { loadParentNodes, type ParentNodes, unchangedContent } from './unchanged.ts'
+import { type Gap, TreeParts } from './tree-parts.ts'
+import { isAsBefore, unchangedContent } from './unchanged.ts'
 
 /** Files read at a time: enough to have the next one at hand while a pack waits for its upload. Each takes about 11 MiB. */
 const FILES_AT_ONCE = 3
@@ -46,36 +50,13 @@ interface Walked {
   readonly node: Promise<TreeNode>
 }
 
-/** Nodes of one directory in order; undefined for what is not in the snapshot. */
-type NodeSink = (TreeNode | undefined | Promise<TreeNode | undefined>)[]
-
-/** Where an entry stands. */
-class Place {
+/** An open directory with what is made of it. */
+interface Listing {
   readonly directory: SourceDirectory
-  readonly parent: ParentNodes
-  readonly nodes: NodeSink
-  readonly #above: Buffer
-  readonly #name: Buffer
-
-  constructor(
-    directory: SourceDirectory,
-    above: Buffer,
-    name: Buffer,
-    parent: ParentNodes,
-    nodes: NodeSink,
-  ) {
-    this.directory = directory
-    this.#above = above
-    this.#name = name
-    this.parent = parent
-    this.nodes = nodes
-  }
-
-  /** Relative to the source's root; few entries are ever asked for it. */
-  get path(): Buffer {
-    if (this.#above.length === 0) return this.#name
-    return Buffer.concat([this.#above, slash, this.#name])
-  }
+  readonly parts: TreeParts
+  /** Of the entries to come, in their order; none where there is no parent. */
+  readonly gaps: readonly Gap[]
+  readonly entries: Iterable<SourceEntry | Passed>
 }
 
 type Content = Required<Pick<TreeNode, 'content' | 'size'>>
@@ -132,14 +113,59 @@ class Archive {
 
   async #root(source: Source): Promise<string> {
     const { parentTree, loadTree } = this.#options
+    const nodesOf = async (id: string) => {
+      const text = await loadTree(id)
+      return text && soundNodes(text)
+    }
     const before =
-      parentTree === undefined ? undefined : await findNode(source.path, parentTree, loadTree)
-    const directory = source.open()
-    const entries = listed(directory)
-    const name = source.path.at(-1)!
-    const walked = await this.#directory(name, directory, entries, Buffer.alloc(0), before)
-    return saveAbove(source.path, await walked.node, (nodes) => this.#saveTree(nodes))
+      parentTree === undefined ? undefined : await findNode(source.path, parentTree, nodesOf)
+    const parent = await this.#parentOf(before)
+    const listing = this.#list(source.open(), parent)
+    const walked = await this.#directory(source.path.at(-1)!, listing, Buffer.alloc(0), before)
+    return saveAbove(source.path, await walked.node, (nodes) => this.#saveTree(encodeTree(nodes)))
   }
+
+  async #parentOf(before: TreeNode | undefined): Promise<ParentDirectory | undefined> {
+    if (before?.subtree === undefined) return undefined
+    const text = await this.#options.loadTree(before.subtree)
+    return text && new ParentDirectory(text)
+  }
+
+  /** The entries of a directory that is closed again if they cannot be listed. */
+  #list(directory: SourceDirectory, parent: ParentDirectory | undefined, empty = false): Listing {
+    const parts = new TreeParts(parent)
+    if (empty) return { directory, parts, gaps: [], entries: [] }
+    const gaps: Gap[] = []
+    try {
+      if (parent === undefined) return { directory, parts, gaps, entries: directory.entries() }
+      const entries = directory.entries((name, glance) => {
+        if (glance !== undefined && this.#keep(name, glance, parent, parts)) return true
+        gaps.push(parts.gap(name))
+        return false
+      })
+      return { directory, parts, gaps, entries }
+    } catch (error) {
+      directory.close()
+      throw error
+    }
+  }
+
+  /** Keep the parent's node of a file that is exactly as it was; all that most files of a run cost. */
+  #keep(name: string, glance: Glance, parent: ParentDirectory, parts: TreeParts): boolean {
+    const { cursor } = parent
+    if (!parent.seek(name) || !isAsBefore(cursor, glance, this.#options, this.#knows)) return false
+    parts.keep(cursor)
+    this.#counts.keptFile(cursor.size)
+    this.#progress.files++
+    this.#progress.bytes += cursor.size
+    return true
+  }
+
+  #knowsTree(id: string): boolean {
+    return this.#options.writer.knows('tree', id)
+  }
+
+  readonly #knows = (chunk: string): boolean => this.#options.writer.knows('data', chunk)
 
   /** Keep a promise from being forgotten or from crashing the process; whoever awaits it gets its error. */
   #background<T>(work: Promise<T>): Promise<T> {
@@ -152,30 +178,37 @@ class Archive {
 
   /**
    * Walk a directory. Resolves when its entries were all looked at; its node follows when its last file
-   * is saved. Closes `directory`. Throws only what must end the run.
+   * is saved. Closes it. Throws only what must end the run.
    */
   async #directory(
     name: Buffer,
-    directory: SourceDirectory,
-    entries: Iterable<SourceEntry>,
+    { directory, parts, gaps, entries }: Listing,
     path: Buffer,
     before: TreeNode | undefined,
   ): Promise<Walked> {
-    const nodes: NodeSink = []
+    let described = 0
     try {
-      const parent = await loadParentNodes(before?.subtree, this.#options.loadTree)
       for (const entry of entries) {
         this.#signal.throwIfAborted()
-        if (++this.#seen % TURN === 0) await nextTurn()
-        await this.#entry(entry, new Place(directory, path, entry.name, parent, nodes))
+        this.#seen += entry.kind === 'passed' ? entry.count : 1
+        if (this.#seen >= TURN) {
+          this.#seen = 0
+          await nextTurn()
+        }
+        if (entry.kind === 'passed') {
+          this.#report()
+          continue
+        }
+        const gap = gaps[described++] ?? parts.gap(entry.name.toString('latin1'))
+        await this.#entry(entry, new Place(directory, path, entry.name, gap))
       }
       await this.#ends.take()
     } catch (error) {
       // Files of it may still be reading; the descriptor must outlive them.
-      this.#background(Promise.allSettled(nodes).then(() => directory.close()))
+      this.#background(parts.settled().then(() => directory.close()))
       throw error
     }
-    const node = this.#finish(name, directory, path, nodes, before).finally(() => {
+    const node = this.#finish(name, directory, path, parts, before).finally(() => {
       this.#ends.release()
       directory.close()
     })
@@ -186,12 +219,13 @@ class Archive {
     name: Buffer,
     directory: SourceDirectory,
     path: Buffer,
-    nodes: NodeSink,
+    parts: TreeParts,
     before: TreeNode | undefined,
   ): Promise<TreeNode> {
-    const settled = await Promise.all(nodes)
+    const { text, unchanged } = await parts.finish()
     this.#signal.throwIfAborted()
-    const subtree = await this.#saveTree(settled.filter((node) => node !== undefined))
+    const known = unchanged && before?.subtree !== undefined && this.#knowsTree(before.subtree)
+    const subtree = known ? before.subtree : await this.#saveTree(text)
     const common = this.#common(name, directory, () => path)
     const node: TreeNode = { ...common, type: 'dir', subtree }
     this.#counts.directory(before, node)
@@ -200,7 +234,7 @@ class Archive {
     return node
   }
 
-  /** Deal with one entry; its node, or the promise of it, goes into `at.nodes`. */
+  /** Deal with one entry; its node, or the promise of it, goes into `at.gap`. */
   async #entry(entry: SourceEntry, at: Place): Promise<void> {
     const { remarks } = this
     switch (entry.kind) {
@@ -215,7 +249,7 @@ class Archive {
       case 'socket':
         return remarks.add('socket', at.path)
       default:
-        at.nodes.push(this.#otherNode(entry, at))
+        at.gap.node = this.#otherNode(entry, at)
     }
   }
 
@@ -232,36 +266,34 @@ class Archive {
     if (entry.mount) {
       this.remarks.add(entry.mount === 'entered' ? 'other-file-system' : 'left-out-mount', at.path)
     }
-    let directory: SourceDirectory
-    let entries: Iterable<SourceEntry>
+    const before = at.gap.before()
+    const parent = await this.#parentOf(before)
+    let listing: Listing
     try {
-      directory = entry.open()
-      entries = entry.mount === 'left-out' ? [] : listed(directory)
+      listing = this.#list(entry.open(), parent, entry.mount === 'left-out')
     } catch (error) {
       const code = systemErrorCode(error)
       if (code === undefined) throw error
       return this.remarks.add(code === 'ENOENT' ? 'vanished' : 'unreadable', at.path, code)
     }
-    const before = at.parent.get(entry.name.toString('latin1'))
-    const walked = await this.#directory(entry.name, directory, entries, at.path, before)
-    at.nodes.push(walked.node)
+    const walked = await this.#directory(entry.name, listing, at.path, before)
+    at.gap.node = walked.node
   }
 
   async #file(entry: FileEntry, at: Place): Promise<void> {
-    const { writer } = this.#options
-    const before = at.parent.get(entry.name.toString('latin1'))
-    const kept = unchangedContent(entry.stat, before, (chunk) => writer.knows('data', chunk))
+    const before = at.gap.before()
+    const kept = unchangedContent(entry.stat, before, this.#knows)
     const known = kept ?? this.#links.contentOf(entry.stat)
     if (known) {
       const saved = { content: known, size: entry.stat.size }
-      at.nodes.push(this.#fileNode(entry, entry.stat, saved, at))
+      at.gap.node = this.#fileNode(entry, entry.stat, saved, at)
       this.#progress.bytes += Number(saved.size)
       this.#countFile(before, saved.size, kept !== undefined)
       return
     }
     await this.#files.take()
     const read = this.#read(entry, before, at).finally(() => this.#files.release())
-    at.nodes.push(this.#background(read))
+    at.gap.node = this.#background(read)
   }
 
   async #read(
@@ -339,8 +371,8 @@ class Archive {
     return saved
   }
 
-  async #saveTree(nodes: readonly TreeNode[]): Promise<string> {
-    const { id, added } = await this.#options.writer.saveTree(nodes)
+  async #saveTree(text: Buffer): Promise<string> {
+    const { id, added } = await this.#options.writer.saveBlob('tree', text)
     this.#counts.added('tree', added)
     return id
   }
@@ -355,18 +387,6 @@ class Archive {
     this.#options.onProgress(this.#progress)
   }
 }
-
-/** The entries of a directory that is closed again if they cannot be listed. */
-function listed(directory: SourceDirectory): Iterable<SourceEntry> {
-  try {
-    return directory.entries()
-  } catch (error) {
-    directory.close()
-    throw error
-  }
-}
-
-const slash = Buffer.from('/')
 
 function isOther(entry: SourceEntry): entry is OtherEntry {
   return ['symlink', 'fifo', 'dev', 'chardev'].includes(entry.kind)

@@ -1,21 +1,59 @@
 // What the parent snapshot knows: which files need no reading.
 
 import type { BigIntStats } from 'node:fs'
+import type { Glance } from '../native/glance.ts'
+import { goString } from '../repository/go-json.ts'
+import { goMode } from '../repository/mode.ts'
 import type { TreeNode } from '../repository/tree.ts'
+import type { TreeCursor } from '../repository/tree-cursor.ts'
+import type { Accounts } from './accounts.ts'
+import { idInside } from './id-shift.ts'
+import type { Perspective } from './tree-node.ts'
 
-/** Nodes of one directory of the parent snapshot, by name (one character per byte). */
-export type ParentNodes = ReadonlyMap<string, TreeNode>
+/**
+ * Whether a plain file is exactly as the node at which `cursor` stands says, so that its node would be written the
+ * same, letter for letter. `glance` shows a regular file without attributes.
+ */
+export function isAsBefore(
+  cursor: TreeCursor,
+  glance: Glance,
+  perspective: Perspective,
+  knows: (chunk: string) => boolean,
+): boolean {
+  const { idShift } = perspective
+  return (
+    cursor.plain &&
+    glance.links === 1 &&
+    cursor.changedSeconds === glance.changedSeconds &&
+    cursor.changedNanoseconds === glance.changedNanoseconds &&
+    cursor.modifiedSeconds === glance.modifiedSeconds &&
+    cursor.modifiedNanoseconds === glance.modifiedNanoseconds &&
+    cursor.size === glance.size &&
+    cursor.inodeIs(glance.inodeHigh, glance.inodeLow) &&
+    cursor.mode === goMode(glance.mode) &&
+    cursor.uid === idInside(glance.uid, idShift) &&
+    cursor.gid === idInside(glance.gid, idShift) &&
+    cursor.accountsAre(accountsText(cursor.uid, cursor.gid, perspective.accounts)) &&
+    cursor.everyChunk(knows)
+  )
+}
 
-const none: ParentNodes = new Map()
+/** The names of user and group as they stand in a node; most files of a directory have the same. */
+function accountsText(uid: number, gid: number, accounts: Accounts): Buffer {
+  if (uid !== told.uid || gid !== told.gid || accounts !== told.accounts) {
+    const user = accounts.user(uid)
+    const group = accounts.group(gid)
+    const text = `${user ? `,"user":${goString(user)}` : ''}${group ? `,"group":${goString(group)}` : ''}`
+    told = { uid, gid, accounts, text: Buffer.from(text) }
+  }
+  return told.text
+}
 
-/** The parent's view of a directory; empty if it had none, or if its tree cannot be had. */
-export async function loadParentNodes(
-  subtree: string | undefined,
-  loadTree: (id: string) => Promise<readonly TreeNode[] | undefined>,
-): Promise<ParentNodes> {
-  const nodes = subtree === undefined ? undefined : await loadTree(subtree)
-  if (!nodes) return none
-  return new Map(nodes.map((node) => [node.name.toString('latin1'), node]))
+let told: { uid: number; gid: number; accounts: Accounts | undefined; text: Buffer } = {
+  uid: -1,
+  gid: -1,
+  accounts: undefined,
+  text: Buffer.alloc(0),
 }
 
 /**

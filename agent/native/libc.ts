@@ -62,6 +62,11 @@ export function checked(syscall: string, result: number): number {
   throw new SyscallError(syscall, koffi.errno())
 }
 
+/** Whether errno is `errno`, right after a call that answered −1. */
+export function lastErrorIs(errno: number): boolean {
+  return koffi.errno() === errno
+}
+
 /** The path as C wants it: its bytes and a closing NUL. A NUL inside would cut it short, so it is refused. */
 export function cPath(path: Buffer | string): Buffer {
   const bytes = typeof path === 'string' ? Buffer.from(path) : path

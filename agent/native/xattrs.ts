@@ -1,6 +1,6 @@
 // Extended attributes of an entry itself; a symlink is never followed.
 
-import { bind, checked, cPath } from './libc.ts'
+import { bind, checked, cPath, lastErrorIs } from './libc.ts'
 import { systemErrorCode } from './syscall-error.ts'
 
 /** One attribute. ACLs and file capabilities are attributes too (`system.posix_acl_access`, `security.capability`). */
@@ -81,6 +81,15 @@ export function readXattrs(path: Buffer | string): Xattr[] {
   }
   return found
 }
+
+/** Whether the entry at `path`, which ends with a NUL, has no attributes, as most have none. False also if nobody can tell. */
+export function lacksXattrs(path: Buffer): boolean {
+  const length = llistxattr(path, null, 0)
+  return length === 0 || (length === -1 && lastErrorIs(ENOTSUP))
+}
+
+/** `ENOTSUP` of <errno.h>, the same on every Linux: the file system knows no attributes. */
+const ENOTSUP = 95
 
 /** Set an attribute, whether or not it exists. An empty value is a value. */
 export function setXattr(path: Buffer | string, name: Buffer | string, held: Buffer): void {

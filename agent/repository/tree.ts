@@ -99,7 +99,8 @@ export function encodeTree(nodes: Iterable<TreeNode>): Buffer {
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
 }
 
-function encodeNode(node: TreeNode): string {
+/** The text of one node, as `encodeTree` puts it between commas. Rejects with `invalid-input` or `illegal-name`. */
+export function encodeNode(node: TreeNode): string {
   const mtime = formatTime(node.mtime)
   const atime = node.atime === node.mtime ? mtime : formatTime(node.atime)
   const ctime = node.ctime === node.mtime ? mtime : formatTime(node.ctime)
@@ -173,7 +174,8 @@ export function decodeTree(bytes: Uint8Array): TreeNode[] {
   return nodes.map((node) => decodeNode(asObject(node, what)))
 }
 
-function decodeNode(json: JsonObject): TreeNode {
+/** One node, as `decodeTree` reads it. */
+export function decodeNode(json: JsonObject): TreeNode {
   const what = 'a node'
   const name = goUnquote(stringField(json, 'name', what) ?? '')
   if (name === undefined) throw damaged(`${what} has a name that is not quoted`)

@@ -12,13 +12,14 @@ import {
   realpathSync,
 } from 'node:fs'
 import { anchoredPath, descriptorPath } from '../native/anchored-path.ts'
+import { Glance } from '../native/glance.ts'
 import { inDirectory } from '../native/in-directory.ts'
 import { OPEN_DIRECTORY } from '../native/open-flags.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
-import { readXattrs } from '../native/xattrs.ts'
+import { lacksXattrs, readXattrs } from '../native/xattrs.ts'
 import { type OpenContent, openContent, systemOpen } from './file-content.ts'
 import { isOnDisk } from './file-systems.ts'
-import type { Attributes, Source, SourceDirectory, SourceEntry } from './source.ts'
+import type { Attributes, Passed, Passes, Source, SourceDirectory, SourceEntry } from './source.ts'
 
 export interface DirectorySourceOptions {
   /** How files are opened for their content. */
@@ -67,6 +68,8 @@ type AttributesOf = (path: Buffer) => Attributes
 /** The directory itself, for calls that do not follow the last component of a path. */
 const SELF = Buffer.from('.')
 const none: Attributes = { xattrs: [] }
+/** One for all: nothing else happens between a look and the question it is for. */
+const glance = new Glance()
 
 /** A file whose attributes cannot be read is still worth keeping, unless it is gone. */
 function readAttributes(path: Buffer): Attributes {
@@ -100,8 +103,11 @@ class OpenDirectory implements SourceDirectory {
     }
   }
 
-  entries(): Iterable<SourceEntry> {
-    return this.#each(this.#names(), readAttributes)
+  entries(): Iterable<SourceEntry>
+  entries(passes: Passes): Iterable<SourceEntry | Passed>
+  entries(passes?: Passes): Iterable<SourceEntry | Passed> {
+    const names = this.#names()
+    return passes ? this.#others(names, passes) : this.#each(names, readAttributes)
   }
 
   outline(): Iterable<SourceEntry> {
@@ -121,6 +127,27 @@ class OpenDirectory implements SourceDirectory {
           .map((name) => this.#look(Buffer.from(name, 'latin1'), attributesOf)),
       )
     }
+  }
+
+  *#others(names: readonly string[], passes: Passes): Generator<SourceEntry | Passed> {
+    for (let at = 0; at < names.length; at += AHEAD) {
+      const some = names.slice(at, at + AHEAD)
+      const others = inDirectory(this.#fd, () =>
+        some
+          .filter((name) => !passes(name, this.#glance(name)))
+          .map((name) => this.#look(Buffer.from(name, 'latin1'), readAttributes)),
+      )
+      yield* others
+      if (others.length < some.length) {
+        yield { kind: 'passed', count: some.length - others.length }
+      }
+    }
+  }
+
+  /** A quick look at an entry of the directory in which the process stands; see `Passes`. */
+  #glance(name: string): Glance | undefined {
+    if (!glance.at(this.#fd, name) || !glance.isFile) return undefined
+    return lacksXattrs(glance.path) ? glance : undefined
   }
 
   look(name: Buffer): SourceEntry {

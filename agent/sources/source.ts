@@ -1,6 +1,7 @@
 // What a backup can read: a tree of entries with their metadata, and the bytes of its files.
 
 import type { BigIntStats } from 'node:fs'
+import type { Glance } from '../native/glance.ts'
 import type { Xattr } from '../native/xattrs.ts'
 
 /** Something that can be backed up. */
@@ -28,6 +29,12 @@ export interface SourceDirectory {
    */
   entries(): Iterable<SourceEntry>
 
+  /**
+   * As `entries`, without those that `passes` lets pass: how an unchanged directory is walked. It is asked once for each
+   * name, in order. After some dozens `passed` says how many have passed since, so that other work gets its turn.
+   */
+  entries(passes: Passes): Iterable<SourceEntry | Passed>
+
   /** The same in the same order, without attributes: for counting. */
   outline(): Iterable<SourceEntry>
 
@@ -36,6 +43,17 @@ export interface SourceDirectory {
 
   /** May be called more than once. What was opened from it lives on; entries of it can be opened no more. */
   close(): void
+}
+
+/**
+ * Whether an entry needs no description. `name` has one character per byte; `glance` shows a regular file without
+ * attributes and is undefined for whatever is anything else. It is lent for the length of the call.
+ */
+export type Passes = (name: string, glance: Glance | undefined) => boolean
+
+export interface Passed {
+  readonly kind: 'passed'
+  readonly count: number
 }
 
 interface Described {

@@ -11,7 +11,7 @@ import { openRepository, type Repository } from '../../agent/repository/reposito
 import { encodeTree } from '../../agent/repository/tree.ts'
 import { createDirectoryStore } from '../../agent/storage/directory.ts'
 import { createRestic, type Restic } from '../rig/restic.ts'
-import { makeRandomTrees } from './random-trees.ts'
+import { makeRandomTrees } from '../support/random-trees.ts'
 import { createStockNodes } from './stock-node.ts'
 
 /** Each is a small tree of its own, with further directories inside. */

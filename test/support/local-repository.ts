@@ -130,7 +130,7 @@ function withEngine(
         archive({
           source,
           writer,
-          loadTree: (id) => reader.loadTree(id),
+          loadTree: (id) => reader.loadBlob('tree', id),
           accounts: noAccounts,
           idShift: 0,
           isVolatile: () => false,

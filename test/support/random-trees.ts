@@ -15,7 +15,7 @@ import { makeSpecialFile } from '../../agent/native/special-file.ts'
 import { systemErrorCode } from '../../agent/native/syscall-error.ts'
 import { setXattr } from '../../agent/native/xattrs.ts'
 import { runes } from '../../agent/repository/go-json.ts'
-import { createSeeded, type Seeded } from '../support/seeded.ts'
+import { createSeeded, type Seeded } from './seeded.ts'
 
 /**
  * Ranges of code points that every restic since 0.14 (Go 1.19, Unicode 13) classes as we do: Node knows later ones,
