@@ -63,6 +63,8 @@ export const preparedJob = z.strictObject({
   path: z.string().max(4_096).optional(),
   /** Added to ids on disk to get the ids a container sees (user namespaces); 0 without. */
   idShift: z.int(),
+  /** A password of the repository that is taken over. */
+  adoptPassword: z.string().min(1).optional(),
   /** The mountpoint to exchange with, for an in-place restore. */
   exchangeWith: z.string().max(4_096).optional(),
   /** Volume definition for the receipt; options still in the clear, sealed by the mover. */

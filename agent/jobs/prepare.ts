@@ -108,5 +108,24 @@ async function prepare(deps: PrepareDeps, batch: string, job: AssignedJob): Prom
     requireCapabilities(RESTORING, 'restoring owners, modes and devices')
     return prepareRestore(deps, batch, job.id, parameters)
   }
+  if (parameters.kind === 'init' && parameters.adopt !== undefined) {
+    return prepareAdoption(deps, job, parameters.adopt.sealedPassword)
+  }
   return plain(job)
+}
+
+/** Opens the password of the repository that is to be taken over: only this host can. */
+async function prepareAdoption(
+  deps: PrepareDeps,
+  job: AssignedJob,
+  sealed: string,
+): Promise<ReadyJob> {
+  const ready = plain(job)
+  try {
+    const opened = await (await deps.hostKey()).open(sealed)
+    const adoptPassword = Buffer.from(opened).toString('utf8')
+    return { ...ready, prepared: { ...ready.prepared, adoptPassword } }
+  } catch {
+    throw new JobRefusal('wrong-password', 'the password was not sealed to this host')
+  }
 }

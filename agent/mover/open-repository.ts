@@ -45,7 +45,9 @@ async function fromCache({ cache, start }: Batch): Promise<Repository | undefine
   if (config === undefined || id === undefined || bytes === undefined) return undefined
   try {
     const keyFiles = [{ id, bytes }]
-    return await openRepositoryFrom({ config, keyFiles, password: start.password })
+    const kept = await openRepositoryFrom({ config, keyFiles, password: start.password })
+    // The first format may have been upgraded since.
+    return kept.version === 1 ? undefined : kept
   } catch (error) {
     // Damaged, or of another password: the control plane has what is true.
     if (error instanceof RepositoryError) return undefined

@@ -1,5 +1,6 @@
 // All jobs of a batch, kind by kind, each with one end.
 
+import { runAdopt } from './adopt.ts'
 import { runBackups } from './backup.ts'
 import type { Batch, Job, JobOf } from './batch.ts'
 import { runBrowse } from './browse.ts'
@@ -18,13 +19,18 @@ function isOf<K extends Kind>(kind: K): (job: Job) => job is JobOf<K> {
 /** Every job has its `done` when this resolves. Rejects only when the batch as a whole is stopped. */
 export async function runBatch(batch: Batch, jobs: readonly Job[]): Promise<void> {
   // A repository is made before it is written, and written before it is read.
-  for (const job of jobs.filter(isOf('init'))) await alone(batch, job, runInit)
+  for (const job of jobs.filter(isOf('init'))) await alone(batch, job, makeOrAdopt)
   const backups = jobs.filter(isOf('backup'))
   if (backups.length > 0) await runBackups(batch, backups)
   for (const job of jobs.filter(isOf('prune'))) await alone(batch, job, runPrune)
   for (const job of jobs.filter(isOf('verify'))) await alone(batch, job, runVerify)
   for (const job of jobs.filter(isOf('restore'))) await alone(batch, job, runRestore)
   for (const job of jobs.filter(isOf('browse'))) await alone(batch, job, runBrowse)
+}
+
+function makeOrAdopt(batch: Batch, job: JobOf<'init'>): Promise<JobEnd> {
+  const { adoptPassword } = job.prepared
+  return adoptPassword === undefined ? runInit(batch, job) : runAdopt(batch, job, adoptPassword)
 }
 
 async function alone<J extends Job>(

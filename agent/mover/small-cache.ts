@@ -12,14 +12,14 @@ export interface SmallCache {
   /** A named object, checked against its name; undefined if it is absent or damaged. */
   read(kind: SmallKind, id: string): Promise<Buffer | undefined>
   add(kind: SmallKind, id: string, bytes: Uint8Array): Promise<void>
-  /** A file of its own (`config`, `init.json`), unchecked; undefined if it is absent. */
+  /** A file of its own (`config`, `init.json`, `adopt.json`), unchecked; undefined if it is absent. */
   readFile(name: SmallFile): Promise<Buffer | undefined>
   /** Replaces what was there. */
   writeFile(name: SmallFile, bytes: Uint8Array): Promise<void>
 }
 
 /** `opened`: the id of the key file that opened the repository last time. */
-export type SmallFile = 'config' | 'opened' | 'init.json'
+export type SmallFile = 'config' | 'opened' | 'init.json' | 'adopt.json'
 
 export function createSmallCache(directory: string, random: Random): SmallCache {
   async function absentOr<T>(work: Promise<T>): Promise<T | undefined> {

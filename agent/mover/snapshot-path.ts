@@ -25,11 +25,30 @@ export async function saveAbove(
   return tree
 }
 
-/** The node at `path` below the root tree `tree`; undefined if there is none, or a tree on the way cannot be had. */
+type LoadTree = (id: string) => Promise<readonly TreeNode[] | undefined>
+
+/**
+ * The node at `path` below the root tree `tree`; undefined if there is none, or a tree on the way cannot be had.
+ * The empty path is the root itself. A snapshot that restic made of a relative path says the absolute one and
+ * keeps its tree from somewhere on the way to it: then the longest end of `path` that is there.
+ */
 export async function findNode(
   path: readonly Buffer[],
   tree: string,
-  loadTree: (id: string) => Promise<readonly TreeNode[] | undefined>,
+  loadTree: LoadTree,
+): Promise<TreeNode | undefined> {
+  if (path.length === 0) return syntheticDirectory(Buffer.from('/'), tree)
+  for (let from = 0; from < path.length; from++) {
+    const node = await walk(path.slice(from), tree, loadTree)
+    if (node !== undefined) return node
+  }
+  return undefined
+}
+
+async function walk(
+  path: readonly Buffer[],
+  tree: string,
+  loadTree: LoadTree,
 ): Promise<TreeNode | undefined> {
   let node: TreeNode | undefined
   let next: string | undefined = tree

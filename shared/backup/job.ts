@@ -1,6 +1,7 @@
 // A job: one run of something on one host.
 import * as z from 'zod'
 import { base64Of, id, sha256 } from '../ids.ts'
+import { parsePlace } from '../vault/places.ts'
 import { dataSubset } from './data-subset.ts'
 import { sourceReference } from './source.ts'
 
@@ -54,7 +55,22 @@ export type RestoreTarget = z.infer<typeof restoreTarget>
 
 /** What a job needs to know, by kind. Stored as JSON, sent to the agent in the `run` command. */
 export const jobParameters = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('init') }),
+  z.strictObject({
+    kind: z.literal('init'),
+    /** Take over the repository that lies there, instead of making one. */
+    adopt: z
+      .strictObject({
+        vault: id,
+        /** Where it lies: `parsePlace` of `shared/vault/places.ts`. */
+        place: z
+          .string()
+          .max(2_100)
+          .refine((place) => parsePlace(place) === place, 'must be a place in a vault'),
+        /** One of its passwords, sealed with age to this host's recipient. */
+        sealedPassword: base64Of(8_192),
+      })
+      .optional(),
+  }),
   z.strictObject({
     kind: z.literal('backup'),
     source: sourceReference,

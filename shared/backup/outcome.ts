@@ -13,6 +13,8 @@ export const reasons = {
   'files-unreadable': 'some files could not be read and are not in the snapshot',
   'files-changed': 'some files changed while they were read, three times in a row',
   'metadata-refused': 'the target refused some owners or attributes',
+  'repository-read-only':
+    'the repository has the first format of restic, which is read and not written',
   'needs-approval': 'so much would be removed that a person must approve it first',
   // failed
   'source-missing': 'the volume or directory does not exist on the host',
