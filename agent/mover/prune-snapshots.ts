@@ -19,8 +19,14 @@ const toldAtOnce = 100
 /** What the words of the protocol allow of each. */
 const most = { hostname: 255, paths: 1_000, path: 4_096, tags: 100, tag: 1_024 } as const
 
+/** The snapshots that were opened, and their root trees, each once. */
+export interface LiveRoots {
+  readonly snapshots: readonly Id[]
+  readonly roots: readonly Id[]
+}
+
 /**
- * The root trees of the snapshots in `ids`, each once. One that is gone meanwhile needs nothing any more; one that
+ * The root trees of the snapshots in `ids`. One that is gone meanwhile needs nothing any more; one that
  * cannot be opened rejects with `damaged`: nobody knows what it needs.
  */
 export async function liveRoots(
@@ -29,12 +35,14 @@ export async function liveRoots(
   repository: Repository,
   ids: readonly Id[],
   signal: AbortSignal,
-): Promise<Id[]> {
+): Promise<LiveRoots> {
+  const snapshots: Id[] = []
   const roots = new Set<Id>()
-  for await (const snapshot of open(batch, attempt, repository, ids, signal)) {
-    roots.add(snapshot.tree)
+  for await (const { id, tree } of open(batch, attempt, repository, ids, signal)) {
+    snapshots.push(id)
+    roots.add(tree)
   }
-  return [...roots]
+  return { snapshots, roots: [...roots] }
 }
 
 /** Read the snapshots that the catalogue does not know, and tell the control plane of them. Returns how many. */

@@ -97,12 +97,14 @@ class PruneRun {
         })
       })
     }
+    const live = await liveRoots(batch, attempt, repository, [...snapshots.keys()], signal)
     const prune = await preparePrune({
       repository,
       index,
       indexSizes,
       packs,
-      roots: await liveRoots(batch, attempt, repository, [...snapshots.keys()], signal),
+      roots: live.roots,
+      noHeirs: new Set(condemnedBefore.keys()),
       reader: createTreeReader({
         repository,
         index,
@@ -151,6 +153,7 @@ class PruneRun {
       repository: batch.start.repository.id,
       ...attempt,
       epoch: synced.epoch,
+      walked: [...snapshots.keys()],
       added: { packs: this.#packs, indexes: this.#lasting(result) },
       replacedIndexes: [...result.replacedIndexes],
       condemned: result.condemned.map(({ id, bytes, heirs }) => ({ id, bytes, heirs: [...heirs] })),

@@ -31,6 +31,8 @@ export interface PruneOptions {
   readonly packs: ReadonlyMap<Id, number>
   /** Root trees of all live snapshots, those of other programs included. */
   readonly roots: readonly Id[]
+  /** Packs that may be needed again and yet inherit from no other for now: somebody still means to delete them. */
+  readonly noHeirs?: ReadonlySet<Id>
   readonly reader: Pick<RepositoryReader, 'loadTree'>
   readonly read: ReadPart
   readonly random: Random
@@ -147,7 +149,9 @@ export async function preparePrune(options: PruneOptions): Promise<Prune> {
           if (moved === undefined) own.add(table.packs[keeper]!.id)
           else for (const heir of moved) own.add(heir)
         }
-        if (own.size <= mostHeirs) condemned.set(number, { id, bytes, heirs: [...own] })
+        const doomed = [...own].some((heir) => options.noHeirs?.has(heir))
+        if (doomed || own.size > mostHeirs) continue
+        condemned.set(number, { id, bytes, heirs: [...own] })
       }
       return condemned
     }
