@@ -1,5 +1,4 @@
 // Judging a repository from the host that can open it: the engine's check over GET grants.
-import { availableParallelism } from 'node:os'
 import type { JobCounts } from '../../shared/backup/job.ts'
 import { check } from '../repository/check.ts'
 import type { CheckReport, Problem } from '../repository/check-report.ts'
@@ -10,8 +9,6 @@ import { openRepository } from './open-repository.ts'
 import { createPlaneStore } from './plane-store.ts'
 import type { JobEnd } from './reporter.ts'
 
-/** More threads than this wait for the store: one of them checks some 500 MB/s. */
-const mostThreads = 4
 /** Problems told in the message; it is cut at 1,000 characters. */
 const problemsTold = 5
 
@@ -29,7 +26,6 @@ export async function runVerify(batch: Batch, job: JobOf<'verify'>): Promise<Job
       repository,
       readData: assigned.parameters.readData,
       random: batch.bytes,
-      threads: Math.min(availableParallelism(), mostThreads),
       names: NAMES_WANTED,
       signal,
       onProgress: ({ done, total, bytes }) =>

@@ -1,5 +1,5 @@
-// Checking every byte of one pack: a pure function of its arguments, so that any thread can do it.
-import { openBlob, openBlobInto, type PackedBlob, plainLength } from './blob.ts'
+// Everything that is wrong with one pack: a pure function over all of its bytes.
+import { openBlob, type PackedBlob } from './blob.ts'
 import { sameBlobs } from './check-packs.ts'
 import type { SealingKey } from './cipher.ts'
 import { RepositoryError } from './errors.ts'
@@ -14,37 +14,16 @@ export interface PackToCheck {
   readonly blobs: readonly PackedBlob[]
 }
 
-/** Something wrong with a pack; a damaged blob has its number among the pack's. */
+/** Something wrong with a pack, or with one of its blobs. */
 export interface PackFault {
-  readonly blob: number | undefined
+  readonly blob: PackedBlob | undefined
   readonly detail: string
 }
 
-/** Blobs up to this long are opened into memory that serves for all: ours have at most 8 MiB. Bytes. */
-const usualBlob = 8 * 1024 * 1024
-
-/** Where blobs are opened, one after the other. It grows to what the largest needed. */
-export class OpeningRoom {
-  #bytes: Buffer = Buffer.alloc(0)
-
-  of(length: number): Buffer {
-    if (length > this.#bytes.length) {
-      release(this.#bytes)
-      this.#bytes = Buffer.allocUnsafeSlow(Math.max(length, this.#bytes.length * 2))
-    }
-    return this.#bytes.subarray(0, length)
-  }
-}
-
-/** All that is wrong with a pack that was read whole: name, header, blobs. `bytes` are of no use afterwards. */
-export function packFaults(
-  key: SealingKey,
-  pack: PackToCheck,
-  bytes: Uint8Array,
-  room: OpeningRoom,
-): PackFault[] {
+/** All that is wrong with a pack that was read whole: name, header, blobs. */
+export function packFaults(key: SealingKey, pack: PackToCheck, bytes: Uint8Array): PackFault[] {
   const faults: PackFault[] = []
-  const note = (blob: number | undefined, detail: string | undefined) => {
+  const note = (blob: PackedBlob | undefined, detail: string | undefined) => {
     if (detail !== undefined) faults.push({ blob, detail })
   }
   if (idOf(bytes) !== pack.id) note(undefined, 'content differs from the name')
@@ -54,22 +33,11 @@ export function packFaults(
     }
   }
   note(undefined, faultOf(header))
-  let end = 0
-  for (const [i, blob] of pack.blobs.entries()) {
+  for (const blob of pack.blobs) {
     const { id, offset, length, uncompressedLength } = blob
-    const opening = {
-      key,
-      id,
-      sealed: bytes.subarray(offset, offset + length),
-      uncompressedLength,
-    }
-    // What is opened in its own place must not be a part of another blob.
-    const apart = offset >= end && (pack.blobs[i + 1]?.offset ?? Infinity) >= offset + length
-    const usual = apart && opening.sealed.length === length && plainLength(blob) <= usualBlob
-    const open = () =>
-      usual ? openBlobInto(opening, room.of(plainLength(blob))) : release(openBlob(opening))
-    note(i, faultOf(open))
-    end = Math.max(end, offset + length)
+    const sealed = bytes.subarray(offset, offset + length)
+    const open = () => release(openBlob({ key, id, sealed, uncompressedLength }))
+    note(blob, faultOf(open))
   }
   return faults
 }

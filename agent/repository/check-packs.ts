@@ -91,6 +91,16 @@ export function checkSizes(
   return wrong
 }
 
+/** Whether blobs in order of offset leave neither gap nor overlap. */
+export function isContiguous(blobs: readonly BlobShape[]): boolean {
+  let end = 0
+  return blobs.every(({ offset, length }) => {
+    const follows = offset === end
+    end = offset + length
+    return follows
+  })
+}
+
 function sameBlob(a: PackedBlob, b: PackedBlob): boolean {
   return (
     a.id === b.id &&

@@ -2,9 +2,8 @@
 import { type ObjectStore, StorageError } from '../storage/object-store.ts'
 import { choosePacks, type ReadData, randomBelow } from './check-choice.ts'
 import { findHarm } from './check-harm.ts'
-import type { PackToCheck } from './check-pack-data.ts'
-import { checkListings, checkSizes, type ListedPacks } from './check-packs.ts'
-import { createPackChecker, type PackChecker } from './check-pool.ts'
+import { type PackToCheck, packFaults } from './check-pack-data.ts'
+import { checkListings, checkSizes, isContiguous, type ListedPacks } from './check-packs.ts'
 import { type CheckReport, noHarm, type ProblemKind, ProblemList } from './check-report.ts'
 import { checkTrees, packsBelow, readFailure } from './check-trees.ts'
 import { openConfig } from './config-file.ts'
@@ -15,15 +14,17 @@ import { parseKeyFile } from './key-file.ts'
 import { configKey, idOfKey, type ObjectKind, objectKey, prefixOf } from './layout.ts'
 import { addIndexFile } from './load-index.ts'
 import { LostBlobs } from './lost-blobs.ts'
+import { OpeningRoom } from './opening-room.ts'
 import { readAhead } from './read-ahead.ts'
 import type { Repository } from './repository.ts'
 import { decodeSnapshot, type Snapshot } from './snapshot.ts'
+import { isSoundPack } from './sound-pack.ts'
 import { openUnpacked } from './unpacked.ts'
 
 /** Index files, snapshots and key files on their way while one is checked. */
 const smallAhead = 4
-/** Packs on their way beside those that are being checked, each about 16 MiB. */
-const packsAhead = 2
+/** Packs checked at a time: while one is hashed the next is opened and the third comes in. Each takes 8 to 16 MB. */
+const lanes = 2
 /** stock restic tries no more key files than this. */
 const keysTried = 20
 /** Names of harmed entries, unless more are asked for. */
@@ -45,8 +46,6 @@ export interface CheckOptions {
   readonly readData?: ReadData
   /** Needed where something is to be chosen at random. */
   readonly random?: Random
-  /** Threads that check packs; 0, the default, checks them in this one. */
-  readonly threads?: number
   /** Snapshots that must be there. */
   readonly expected?: Iterable<Id>
   /** Names of harmed entries wanted at most. Defaults to 50. */
@@ -97,7 +96,7 @@ class Check {
     const trees = await this.#walk(lost)
     const there = new Map([...packs.sizes].filter(([id]) => stored.has(id)))
     const wanted = new Set([...wrongSize, ...(await this.#choose(there))])
-    await this.#readPacks([...wanted], packs, lost)
+    await this.#readPacks([...wanted], packs, wrongSize, lost)
     return {
       ok: problems.errors === 0,
       problems: problems.problems,
@@ -228,45 +227,52 @@ class Check {
     return [...packs].filter((pack) => there.has(pack))
   }
 
-  async #readPacks(wanted: readonly Id[], packs: ListedPacks, lost: LostBlobs): Promise<void> {
-    const { repository, threads = 0 } = this.#options
-    if (wanted.length === 0) return
-    const checker = createPackChecker(repository.masterKey, Math.min(threads, wanted.length))
+  async #readPacks(
+    wanted: readonly Id[],
+    packs: ListedPacks,
+    wrongSize: ReadonlySet<Id>,
+    lost: LostBlobs,
+  ): Promise<void> {
     let next = 0
     const lane = async () => {
+      const room = new OpeningRoom()
       for (let id = wanted[next++]; id !== undefined; id = wanted[next++]) {
-        await this.#readPack({ id, blobs: packs.blobsOf(id) }, checker, lost)
+        const pack = { id, blobs: packs.blobsOf(id) }
+        const size = packs.sizes.get(id)!
+        const regular = !wrongSize.has(id) && isContiguous(pack.blobs)
+        if (!(regular && (await this.#isSound(pack, size, room)))) await this.#judge(pack, lost)
+        else this.#bytesRead += size
         this.#tell('packs', ++this.#packsRead, wanted.length)
       }
+      room.close()
     }
     try {
-      await Promise.all(Array.from({ length: threads + packsAhead }, lane))
+      await Promise.all(Array.from({ length: lanes }, lane))
     } finally {
       next = wanted.length
-      await checker.close()
     }
   }
 
-  async #readPack(pack: PackToCheck, checker: PackChecker, lost: LostBlobs): Promise<void> {
+  #isSound(pack: PackToCheck, size: number, room: OpeningRoom): Promise<boolean> {
+    const { store, repository } = this.#options
+    return isSoundPack({ store, key: repository.masterKey, pack, size, room })
+  }
+
+  /** What is wrong with a pack. A first look is not enough: it may have been the transfer that was damaged. */
+  async #judge(pack: PackToCheck, lost: LostBlobs): Promise<void> {
+    const { store, repository } = this.#options
     const problems = this.#problems
-    const { id, blobs } = pack
-    const look = async () => {
-      const bytes = await this.#options.store.get(objectKey('data', id))
-      const { length } = bytes
-      return { length, faults: await checker.check(pack, bytes) }
-    }
+    const { id } = pack
     try {
-      let { length, faults } = await look()
-      // A second look tells a damaged pack from a damaged transfer.
-      if (faults.length > 0) faults = (await look()).faults
-      this.#bytesRead += length
+      const bytes = await store.get(objectKey('data', id))
+      const faults = packFaults(repository.masterKey, pack, bytes)
+      this.#bytesRead += bytes.length
       if (faults.length > 0) problems.damagedPacks.add(id)
       for (const { blob, detail } of faults) {
-        const one = blob === undefined ? undefined : blobs[blob]!
-        if (one === undefined) problems.add('pack-damaged', id, detail)
+        if (blob === undefined) problems.add('pack-damaged', id, detail)
         else {
-          problems.add('blob-damaged', one.id, `in pack ${id}: ${detail}`)
-          lost.addOf(id, one)
+          problems.add('blob-damaged', blob.id, `in pack ${id}: ${detail}`)
+          lost.addOf(id, blob)
         }
       }
     } catch (error) {
