@@ -22,14 +22,14 @@ export interface ContentOptions {
 }
 
 /** Spans fetched and written at a time: while one is being opened, the others are on their way. */
-const LANES = 4
-/** What they may hold in memory together, sealed and open. Bytes; a pack is 16 MiB, and four spans are too. */
-const IN_FLIGHT = 24 << 20
+const LANES = 3
+/** What they may hold in memory together, sealed and open. Bytes; what is larger goes alone. */
+const IN_FLIGHT = 12 << 20
 /**
  * Uses of chunks that are gathered before packs are read, so that each pack is read once: about a kilobyte each, with its file. Stock
  * restic and we put neighbouring files into the same packs, so what lies together is mostly needed together.
  */
-const WINDOW = 8_192
+const WINDOW = 4_096
 /** Files kept open beside those being written to: the chunks of one file mostly lie together in a pack. */
 const KEPT_OPEN = 48
 /** Bytes of an earlier attempt that are hashed before other work gets its turn: some ten milliseconds. */

@@ -55,8 +55,8 @@ export interface Span {
 /** Blobs of one pack that lie closer together than this many bytes are fetched by one request. */
 const gapLimit = 256 * 1024
 /**
- * One request asks for no more than about this many bytes, unless a single blob is longer: at 50 ms of latency, four
- * of them under way fill 1 Gbit/s, and take no more than a pack's memory.
+ * One request asks for no more than about this many bytes, unless a single blob is longer: at 50 ms of latency, three
+ * of them under way fill 1 Gbit/s, and take less than a pack's memory.
  */
 const spanLimit = 4 * 1024 * 1024
 

@@ -146,7 +146,10 @@ export async function startFakePlane(
     const part = bytes.subarray(Number(range[1]), Number(range[2]) + 1)
     const end = Number(range[1]) + part.length - 1
     response
-      .writeHead(206, { 'content-range': `bytes ${range[1]}-${end}/${bytes.length}` })
+      .writeHead(206, {
+        'content-length': part.length,
+        'content-range': `bytes ${range[1]}-${end}/${bytes.length}`,
+      })
       .end(part)
   }
 
