@@ -32,7 +32,8 @@ export async function openForReading(
   const snapshot = await readSnapshot(batch, attempt, repository, snapshotId, signal)
   const cache = await openCache(batch.start.paths.cache, batch.bytes)
   const index = new BlobIndex()
-  await syncIndex({ batch, attempt, repository, index, cache, signal })
+  // Whatever can be had is worth restoring: a file whose blobs are unknown fails by itself.
+  await syncIndex({ batch, attempt, repository, index, cache, signal, despiteDamage: true })
   const store = createPlaneStore(batch, attempt, signal)
   const keep = createKeeper(batch, cache)
   const trees = createTreeReader({ repository, index, cache, store, keep })

@@ -1,5 +1,6 @@
 // The index in memory brought into line with the bucket: the cache is believed only after asking.
 import type { RepositoryCache } from '../repository/cache.ts'
+import { RepositoryError } from '../repository/errors.ts'
 import type { Id } from '../repository/id.ts'
 import type { BlobIndex } from '../repository/index.ts'
 import { objectKey } from '../repository/layout.ts'
@@ -35,19 +36,29 @@ export async function syncIndex(options: {
   index: BlobIndex
   cache: RepositoryCache
   signal: AbortSignal
+  /** Do without index files that are damaged: what reads may, what writes must not. */
+  despiteDamage?: boolean
 }): Promise<SyncedIndex> {
-  const { batch, attempt, repository, index, cache, signal } = options
+  const { batch, attempt, repository, index, cache, signal, despiteDamage = false } = options
+  const onDamaged = despiteDamage ? tellDamaged : undefined
   for (let round = 1; ; round++) {
     const { objects, epoch } = await listAll(batch.plane, attempt, 'index', signal)
     const live = objects.map(({ id }) => id)
     try {
       const fetched = await fetchMissing(live.filter((id) => !index.hasFile(id)))
-      const { dropped } = await loadIndex({ repository, index, live, read, signal })
+      const { dropped } = await loadIndex({ repository, index, live, read, onDamaged, signal })
+      const { size: blobs, bytes } = index
+      batch.log('info', 'The index is in memory', { files: live.length, blobs, bytes })
       return { epoch, fetched, dropped: dropped.length }
     } catch (error) {
       const vanished = error instanceof StorageError && error.code === 'absent'
       if (!vanished || round === listings) throw error
     }
+  }
+
+  function tellDamaged(file: Id): void {
+    const fields = { file: file.slice(0, 8) }
+    batch.log('warn', 'An index file is damaged; what it alone lists cannot be read', fields)
   }
 
   async function read(id: Id): Promise<Uint8Array> {
@@ -60,6 +71,11 @@ export async function syncIndex(options: {
     return bytes
   }
 
+  /** A damaged one is not kept; it is told when the index is loaded. */
+  function leaveDamaged(error: unknown): void {
+    if (!despiteDamage || !(error instanceof RepositoryError)) throw error
+  }
+
   async function fetchMissing(wanted: readonly Id[]): Promise<number> {
     const known = await cache.knownIds('index')
     const missing = wanted.filter((id) => !known.has(id))
@@ -68,7 +84,7 @@ export async function syncIndex(options: {
       Array.from({ length: fetchesAtOnce }, async () => {
         while (next < missing.length) {
           signal.throwIfAborted()
-          await fetch(missing[next++]!)
+          await fetch(missing[next++]!).catch(leaveDamaged)
         }
       }),
     )

@@ -9,6 +9,8 @@ import { openRepository } from './open-repository.ts'
 import { createPlaneStore } from './plane-store.ts'
 import type { JobEnd } from './reporter.ts'
 
+/** The host's own key file and the recovery one: without either somebody cannot open the repository. */
+const ownKeys = 2
 /** Problems told in the message; it is cut at 1,000 characters. */
 const problemsTold = 5
 
@@ -27,6 +29,7 @@ export async function runVerify(batch: Batch, job: JobOf<'verify'>): Promise<Job
       readData: assigned.parameters.readData,
       random: batch.bytes,
       names: NAMES_WANTED,
+      leastKeys: ownKeys,
       signal,
       onProgress: ({ done, total, bytes }) =>
         batch.reporter.progress(assigned.id, {
@@ -36,13 +39,13 @@ export async function runVerify(batch: Batch, job: JobOf<'verify'>): Promise<Job
           filesTotal: total,
         }),
     })
-    const { blobs, indexBytes, harm } = report
-    batch.log('info', 'The index was held in memory', { blobs, bytes: indexBytes })
+    const { blobs, indexBytes: bytes, harm } = report
+    batch.log('info', 'The index was in memory', { blobs, bytes })
     const counts: JobCounts = {
       files: report.packs,
       bytes: report.bytesRead,
       harmed: harm.entries,
-      indexBytes,
+      indexBytes: bytes,
       milliseconds: Math.round(batch.clock.monotonic() - job.begunAt()),
     }
     if (report.ok) {

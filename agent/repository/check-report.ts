@@ -6,7 +6,7 @@ import type { TreeFault } from './tree.ts'
 export const problemKinds = {
   'config-missing': 'error', // there is no config: nobody can open the repository by it
   'config-damaged': 'error', // the config cannot be opened, or is another repository's
-  'key-missing': 'error', // the key file that opened the repository is not there any more
+  'key-missing': 'error', // the key file that opened the repository is gone, or another that should be there
   'key-damaged': 'error', // a key file is none, or its content is not what its name says
   'key-surplus': 'hint', // more key files than stock restic is willing to try
   'index-damaged': 'error', // an index file cannot be opened: what it lists is unknown

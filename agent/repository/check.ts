@@ -48,6 +48,8 @@ export interface CheckOptions {
   readonly random?: Random
   /** Snapshots that must be there. */
   readonly expected?: Iterable<Id>
+  /** How many key files there must be at least. Defaults to the one that opened the repository. */
+  readonly leastKeys?: number
   /** Names of harmed entries wanted at most. Defaults to 50. */
   readonly names?: number
   readonly onProgress?: (progress: CheckProgress) => void
@@ -145,7 +147,7 @@ class Check {
 
   /** What opens the repository. One that was never opened from a store has neither config nor keys there. */
   async #checkKeys(): Promise<void> {
-    const { store, repository } = this.#options
+    const { store, repository, leastKeys = 1 } = this.#options
     const problems = this.#problems
     const ids = [...(await sizesOf(store, 'keys')).keys()]
     await this.#each('keys', ids, 'key-damaged', undefined, (id, bytes) => {
@@ -156,6 +158,9 @@ class Check {
     const { keyId } = repository
     if (keyId === undefined) return
     if (!ids.includes(keyId)) problems.add('key-missing', keyId)
+    else if (ids.length < leastKeys) {
+      problems.add('key-missing', repository.id, `${ids.length} key files instead of ${leastKeys}`)
+    }
     const wrong = async () => {
       const { id, version, polynomial } = openConfig(
         repository.masterKey,

@@ -1,4 +1,5 @@
 // Bringing the index in memory into line with the index files that exist now.
+import { RepositoryError } from './errors.ts'
 import type { Id } from './id.ts'
 import type { BlobIndex } from './index.ts'
 import { decodeIndex } from './index-file.ts'
@@ -22,9 +23,11 @@ export async function loadIndex(options: {
   /** The listing of `index/` as the store gives it now. */
   live: Iterable<Id>
   read: (id: Id) => Promise<Uint8Array>
+  /** Told of each index file that cannot be opened; the others are loaded. Without it the first one rejects. */
+  onDamaged?: ((file: Id) => void) | undefined
   signal?: AbortSignal
 }): Promise<{ added: Id[]; dropped: Id[] }> {
-  const { repository, index, read, signal } = options
+  const { repository, index, read, onDamaged, signal } = options
   const live = new Set(options.live)
   const dropped = [...index.files].filter((file) => !live.has(file))
   for (const file of dropped) index.removeFile(file)
@@ -32,9 +35,13 @@ export async function loadIndex(options: {
   const missing = [...live].filter((file) => !index.hasFile(file))
   for await (const { item: file, result } of readAhead(missing, read, readsAhead)) {
     signal?.throwIfAborted()
-    const bytes = await result
-    addIndexFile(index, file, openUnpacked(repository.masterKey, file, bytes))
-    added.push(file)
+    try {
+      addIndexFile(index, file, openUnpacked(repository.masterKey, file, await result))
+      added.push(file)
+    } catch (error) {
+      if (onDamaged === undefined || !(error instanceof RepositoryError)) throw error
+      onDamaged(file)
+    }
   }
   return { added, dropped }
 }
