@@ -28,8 +28,8 @@ export type BackupJob = JobOf<'backup'>
 const waveAge = 10 * MINUTE
 /** Claims of one job: prunes may overtake it, and what it relied on may have to be stored again. */
 const claimRounds = 4
-/** Packs on their way at a time: what a 1 Gbit/s path needs, at 16 MiB of memory each. */
-const uploads = 3
+/** Packs on their way at a time, at 16 MiB of memory each: how many travel of them the store decides. */
+const uploads = 4
 
 /** An archived job that waits for its snapshot. */
 interface Archived {

@@ -106,7 +106,7 @@ function rig(options: Partial<PresignedDeps> & { seconds?: number } = {}) {
     grants,
     agentFor: () => agent,
     clock,
-    random: { bytes: (n) => new Uint8Array(n) },
+    random: { bytes: (n) => new Uint8Array(n).fill(0x80) },
     signal: stop.signal,
     mayBegin: async () => {},
     onStored: (object) => stored.push(object.id),
@@ -284,6 +284,54 @@ describe('put', () => {
     })
     await it.store.put(key, id, bytes)
     expect(it.stored).toEqual([id])
+  })
+
+  it('waits as long as a busy store asks, in seconds or until a date of its own', async () => {
+    const { store, clock } = rig()
+    const date = 'Thu, 01 Jan 2026 00:00:00 GMT'
+    const later = 'Thu, 01 Jan 2026 00:00:11 GMT'
+    script = [
+      answer(503, '<Error><Code>SlowDown</Code></Error>', { 'Retry-After': '7' }),
+      answer(429, '', { date, 'Retry-After': later }),
+      answer(200),
+    ]
+    await store.put(key, id, bytes)
+    expect(seen).toHaveLength(3)
+    expect(clock.now()).toBeGreaterThanOrEqual(18_000)
+    expect(clock.now()).toBeLessThan(22_000)
+  })
+
+  it('spreads its attempts over the whole of a window that doubles', async () => {
+    const { store, clock } = rig()
+    script = Array.from({ length: 7 }, () => answer(500))
+    script.push(answer(200))
+    await store.put(key, id, bytes)
+    // The scripted chance is a half each time.
+    expect(clock.sleeps.map((ms) => Math.round(ms / 500) / 2)).toEqual([0.5, 1, 2, 4, 8, 15, 15])
+  })
+
+  it('has the next grants at hand while a place is waited for', async () => {
+    const { store, asked } = rig({ uploadsAtMost: () => 1 })
+    const finish: (() => void)[] = []
+    const slow: Answer = (_request, response) => void finish.push(() => response.end())
+    script = [slow, slow, slow]
+    const puts = ['one', 'two', 'three'].map((text) => {
+      const body = Buffer.from(text.repeat(30))
+      const name = createHash('sha256').update(body).digest('hex')
+      return store.put(`data/${name.slice(0, 2)}/${name}`, name, body)
+    })
+    const until = async (what: () => boolean) => {
+      while (!what()) await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    await until(() => finish.length === 1)
+    expect(asked.flatMap(({ wanted }) => wanted)).toHaveLength(3)
+    expect(seen).toHaveLength(1)
+    for (let n = 1; n <= 3; n++) {
+      finish.shift()!()
+      if (n < 3) await until(() => finish.length === 1)
+    }
+    await Promise.all(puts)
+    expect(seen).toHaveLength(3)
   })
 
   it('stops at once when told to', async () => {

@@ -3,8 +3,17 @@ import { hash } from 'node:crypto'
 import { type Clock, fraction, MINUTE, type Random, SECOND } from '../../shared/clock.ts'
 import type { WantedGrant } from '../../shared/protocol/calls.ts'
 import { createGrantDesk, type GrantSource, type HeldGrant } from './grant-desk.ts'
+import {
+  type Attempted,
+  declaredLength,
+  failedTransfer,
+  isShorter,
+  judge,
+  wrongRange,
+} from './judge-attempt.ts'
+import { createLanes, type Went } from './lanes.ts'
 import { StorageError } from './object-store.ts'
-import { errorCodeOf, judgeAnswer } from './store-answer.ts'
+import type { TokenBucket } from './token-bucket.ts'
 import {
   type AgentFor,
   type TransferAnswer,
@@ -32,6 +41,10 @@ export interface PresignedDeps {
   /** Called once per object that is now durable. */
   readonly onStored?: (object: GrantedObject & { bytes: number }) => void
   readonly limits?: TransferLimits
+  /** How fast bytes may go out and come in. */
+  readonly pace?: { readonly up?: TokenBucket; readonly down?: TokenBucket }
+  /** The most uploads at a time at this moment. Defaults to 4: each holds a pack of about 16 MiB. */
+  readonly uploadsAtMost?: () => number
   /** The store does not check SHA-256: every wish names the MD5 too. */
   readonly md5?: boolean
 }
@@ -55,14 +68,19 @@ export interface PutOptions {
   readonly signal?: AbortSignal
 }
 
-/** Uploads under way: two keep a 1 Gbit/s path full, four do so at 100 ms of latency. */
-const uploadsAtOnce = 4
+/** Uploads to begin with: two keep a 1 Gbit/s path full. */
+const firstUploads = 2
+/** Uploads at most unless told otherwise: four keep the same path full at 100 ms of latency. */
+const usualUploads = 4
 /** Downloads under way; ranges of a pack are small, so more of them fit. */
 const downloadsAtOnce = 8
 /** How long a store may fail every attempt of one object before the call gives up. */
 const patience = 10 * MINUTE
-/** First and longest wait between attempts; the wait doubles, and its second half is random. */
-const firstWait = SECOND / 2
+/**
+ * First and longest window between attempts. It doubles, and the wait is anywhere in it: who was refused together
+ * must not come back together.
+ */
+const firstWait = SECOND
 const longestWait = 30 * SECOND
 /** Fresh grants after answers of 401 or 403 in a row: one for an expired URL, one for a skew being corrected. */
 const regrantsInARow = 2
@@ -91,7 +109,8 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
   const { clock } = deps
   const desk = createGrantDesk(deps.grants, () => clock.monotonic())
   const limits = deps.limits ?? usualLimits
-  const uploads = createSlots(uploadsAtOnce)
+  const most = deps.uploadsAtMost ?? (() => usualUploads)
+  const uploads = createLanes({ clock, first: firstUploads, most })
   const downloads = createSlots(downloadsAtOnce)
   const reading = new Map<string, HeldGrant>()
 
@@ -130,6 +149,10 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       const result = await attempt(held)
       signal.throwIfAborted()
       if (result.kind === 'done') return result.value
+      if (result.kind === 'lapsed') {
+        held = undefined
+        continue
+      }
       if (result.kind === 'never') throw result.error
       if (result.kind === 'regrant') {
         if (regrants++ >= regrantsInARow) throw result.error
@@ -149,7 +172,8 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
           cause: result.error,
         })
       }
-      await clock.sleep(wait / 2 + (wait / 2) * fraction(deps.random), signal)
+      const asked = result.wait ?? 0
+      await clock.sleep(asked + wait * fraction(deps.random), signal)
       wait = Math.min(wait * 2, longestWait)
     }
   }
@@ -165,11 +189,31 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       const error = new StorageError('denied', `the grant for ${object.id} is for another length`)
       return { kind: 'never', error }
     }
-    const request = { method: 'PUT', url, headers, body: bytes, acceptBytes: 64 * 1024 } as const
-    const answer = await tryTransfer(request, signal)
-    if (answer instanceof StorageError) return failedTransfer(answer)
-    const judged = judge('PUT', url, answer)
-    if (judged !== 'taken') return judged === 'ok' ? { kind: 'done', value: undefined } : judged
+    const pace = deps.pace?.up
+    const paced = pace === undefined ? {} : { pace }
+    const request = {
+      method: 'PUT',
+      url,
+      headers,
+      body: bytes,
+      acceptBytes: 64 * 1024,
+      ...paced,
+    } as const
+    const leave = await uploads.enter(signal)
+    let went: Went = { failed: true }
+    try {
+      // The place was waited for: meanwhile the lease may have ended, and the grant have lapsed.
+      await deps.mayBegin(signal)
+      if (clock.monotonic() >= held.freshUntil) return { kind: 'lapsed' }
+      const answer = await tryTransfer(request, signal)
+      if (answer instanceof StorageError) return failedTransfer(answer)
+      const judged = judge('PUT', url, answer)
+      if (judged === 'ok') went = { bytes: bytes.length }
+      else if (judged !== 'taken' && judged.slow) went = { busy: true, wait: judged.wait }
+      if (judged !== 'taken') return judged === 'ok' ? { kind: 'done', value: undefined } : judged
+    } finally {
+      leave(went)
+    }
     return whatIsThere(object, bytes.length, url, signal)
   }
 
@@ -208,7 +252,10 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
       headers.Range = `bytes=${range.offset}-${range.offset + range.length - 1}`
     }
     const acceptBytes = range?.length ?? wholeLimit
-    const answer = await tryTransfer({ method: 'GET', url, headers, acceptBytes }, signal)
+    const pace = deps.pace?.down
+    const paced = pace === undefined ? {} : { pace }
+    const request = { method: 'GET', url, headers, acceptBytes, ...paced } as const
+    const answer = await tryTransfer(request, signal)
     if (answer instanceof StorageError) return failedTransfer(answer)
     const judged = judge('GET', url, answer)
     if (judged === 'taken') {
@@ -251,14 +298,16 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
         ...(deps.md5 ? { md5: hash('md5', bytes, 'hex') } : {}),
         ...(object.what === 'pack' && type !== undefined ? { type } : {}),
       }
-      await uploads(() =>
-        persist(
-          () => grantFor(wanted, signal),
-          () => {},
-          (held) => attemptPut(object, bytes, held, signal),
-          signal,
-        ),
-      )
+      // Asked for before there is a place to use it: the way to the control plane is on nobody's path.
+      let early: Promise<HeldGrant> | undefined = grantFor(wanted, signal)
+      early.catch(() => {}) // whoever takes it hears of it
+      const take = (): Promise<HeldGrant> => {
+        const first = early
+        early = undefined
+        return first ?? grantFor(wanted, signal)
+      }
+      const nothing = (): void => {}
+      await persist(take, nothing, (held) => attemptPut(object, bytes, held, signal), signal)
       desk.used(object.id)
       deps.onStored?.({ ...object, bytes: bytes.length })
     },
@@ -285,76 +334,10 @@ export function createPresignedStore(deps: PresignedDeps): PresignedStore {
   }
 }
 
-/** How an attempt ended. `fresh` asks for a new grant although the old one lives. */
-type Attempted<T> = { readonly kind: 'done'; readonly value: T } | Failed
-interface Failed {
-  readonly kind: 'again' | 'regrant' | 'never'
-  readonly error: StorageError
-  readonly fresh?: true
-}
-
-/** A transfer that was not even tried will not be tried next time; any other may go better. */
-function failedTransfer(error: StorageError): Failed {
-  return { kind: error.code === 'denied' ? 'never' : 'again', error }
-}
-
 function granted(key: string): GrantedObject {
   const object = grantedObject(key)
   if (object === undefined) throw new StorageError('denied', `${key} does not travel by grant`)
   return object
-}
-
-function judge(
-  method: 'PUT' | 'GET',
-  url: string,
-  answer: TransferAnswer,
-): 'ok' | 'taken' | Failed {
-  const code = errorCodeOf(answer.body.toString('latin1'))
-  const verdict = judgeAnswer(method, answer.status, answer.status >= 300 ? code : undefined)
-  if (verdict.kind === 'ok' || verdict.kind === 'taken') return verdict.kind
-  const said = code === undefined ? `${answer.status}` : `${answer.status} ${code}`
-  return {
-    kind: verdict.kind,
-    error: new StorageError(verdict.code, `${method} ${tellable(url)}: ${said}`),
-  }
-}
-
-function declaredLength(headers: Readonly<Record<string, string>>): number | undefined {
-  for (const [name, value] of Object.entries(headers)) {
-    if (name.toLowerCase() === 'content-length') return Number(value)
-  }
-  return undefined
-}
-
-/** What is wrong with a good answer's body, or undefined. A store may ignore a range it does not like. */
-function wrongRange(
-  answer: TransferAnswer,
-  range: { offset: number; length: number } | undefined,
-): string | undefined {
-  if (range === undefined) {
-    const promised = Number(answer.headers['content-length'] ?? answer.body.length)
-    return answer.body.length === promised ? undefined : 'fewer bytes came than were promised'
-  }
-  if (answer.body.length !== range.length) {
-    return `${answer.body.length} bytes came instead of ${range.length}`
-  }
-  const told = answer.headers['content-range']
-  if (answer.status === 206 && told !== undefined) {
-    const expected = `bytes ${range.offset}-${range.offset + range.length - 1}/`
-    return told.startsWith(expected) ? undefined : 'another range came'
-  }
-  // 200: the whole object, which is right only if the range is the whole object.
-  return range.offset === 0 && answer.status === 200 ? undefined : 'no range came'
-}
-
-/** Whether the store says, by the total in Content-Range, that the object ends before the range does. */
-function isShorter(
-  answer: TransferAnswer,
-  range: { offset: number; length: number } | undefined,
-): boolean {
-  if (range === undefined || answer.status !== 206) return false
-  const total = /^bytes \d+-\d+\/(\d+)$/.exec(answer.headers['content-range'] ?? '')?.[1]
-  return total !== undefined && Number(total) < range.offset + range.length
 }
 
 /** Runs at most `count` tasks at a time, in the order they came. */

@@ -40,3 +40,18 @@ export function judgeAnswer(method: 'PUT' | 'GET', status: number, code?: string
   }
   return { kind: 'never', code: 'denied' }
 }
+
+/**
+ * Milliseconds of patience that `Retry-After` asks for (RFC 9110, 10.2.3): seconds, or a date, which is counted from the
+ * answer's own `Date` so that our clock plays no part. Undefined where it says nothing usable.
+ */
+export function retryAfter(headers: {
+  readonly 'retry-after'?: string | undefined
+  readonly date?: string | undefined
+}): number | undefined {
+  const text = headers['retry-after']?.trim()
+  if (text === undefined) return undefined
+  if (/^\d{1,6}$/.test(text)) return Number(text) * 1_000
+  const wait = Date.parse(text) - Date.parse(headers.date ?? '')
+  return wait >= 0 ? wait : undefined
+}

@@ -2,6 +2,7 @@
 import * as http from 'node:http'
 import * as https from 'node:https'
 import { StorageError } from './object-store.ts'
+import type { TokenBucket } from './token-bucket.ts'
 
 /** Where a connection comes from: keep-alive, proxy and private CA are its business. */
 export type AgentFor = (url: URL) => http.Agent
@@ -29,6 +30,8 @@ export interface Transfer {
   readonly body?: Uint8Array
   /** Most bytes of body to accept; a good answer with more is `corrupt`. */
   readonly acceptBytes: number
+  /** How fast the body may leave, or an answer's body come in. */
+  readonly pace?: TokenBucket
 }
 
 export interface TransferAnswer {
@@ -39,6 +42,12 @@ export interface TransferAnswer {
 
 /** Bodies are handed over in slices, so that silence is noticed within a slice and not within a pack. */
 const sliceBytes = 256 * 1024
+/** Slices a second of a body that is held back: fewer would come in jerks, and be taken for silence. */
+const slicesPerSecond = 8
+/** No slice is smaller: below this the bytes of the protocol around it weigh more. */
+const leastSlice = 1024
+/** How often a transfer that waits for its pace says that it lives, in milliseconds. */
+const stillEvery = 1_000
 /** Most bytes of an error document worth reading. */
 const errorBytes = 16 * 1024
 
@@ -121,7 +130,7 @@ export function transfer(
     call.on('response', (response) => {
       answered = true
       moved()
-      readBody(response, request, where, moved).then(
+      readBody(response, request, where, moved, signal).then(
         (answer) =>
           finish(() => {
             resolve(answer)
@@ -131,34 +140,58 @@ export function transfer(
         fail,
       )
     })
-    sendBody(call, request.body, moved, () => settled)
+    sendBody(call, request, moved, () => settled, signal)
   })
 }
 
-/** Hands `body` over slice by slice, as fast as the socket drains. Errors arrive on `call` itself. */
+/** Hands the body over slice by slice, as fast as pace and socket allow. Errors arrive on `call` itself. */
 function sendBody(
   call: http.ClientRequest,
-  body: Uint8Array | undefined,
+  { body, pace }: Transfer,
   moved: () => void,
   isOver: () => boolean,
+  signal: AbortSignal,
 ): void {
   if (body === undefined) {
     call.end()
     return
   }
+  const ended = (): boolean => isOver() || call.destroyed
   let at = 0
   function more(): void {
-    while (!isOver() && !call.destroyed && at < body!.length) {
-      const slice = body!.subarray(at, at + sliceBytes)
+    while (!ended() && at < body!.length) {
+      const slice = body!.subarray(at, at + sliceFor(pace?.rate))
       at += slice.length
-      if (!call.write(slice, moved)) {
-        call.once('drain', more)
+      const wait = pace?.take(slice.length, signal)
+      if (wait === undefined) {
+        if (send(slice)) continue
         return
       }
+      // Our own patience is no silence.
+      const still = setInterval(moved, stillEvery)
+      wait.then(
+        () => {
+          clearInterval(still)
+          if (!ended() && send(slice)) more()
+        },
+        () => clearInterval(still), // who gave up has settled the transfer
+      )
+      return
     }
-    if (!isOver() && !call.destroyed) call.end()
+    if (!ended()) call.end()
+  }
+  /** False: the socket is full, and `more` goes on when it is not. */
+  function send(slice: Uint8Array): boolean {
+    if (call.write(slice, moved)) return true
+    call.once('drain', more)
+    return false
   }
   more()
+}
+
+function sliceFor(rate: number | undefined): number {
+  if (rate === undefined) return sliceBytes
+  return Math.min(sliceBytes, Math.max(leastSlice, Math.floor(rate / slicesPerSecond)))
 }
 
 function readBody(
@@ -166,6 +199,7 @@ function readBody(
   request: Transfer,
   where: string,
   moved: () => void,
+  signal: AbortSignal,
 ): Promise<TransferAnswer> {
   const status = response.statusCode ?? 0
   const good = status >= 200 && status < 300
@@ -183,6 +217,7 @@ function readBody(
       bytes += part.length
       if (bytes <= limit) {
         gathered.add(part)
+        holdBack(response, request.pace?.take(part.length, signal), moved)
       } else if (good) {
         reject(new StorageError('corrupt', `${where}: more than ${limit} bytes came`))
       } else {
@@ -203,6 +238,22 @@ function readBody(
       )
     })
   })
+}
+
+/** What came is here; the next part may come when this one's time is over. */
+function holdBack(
+  response: http.IncomingMessage,
+  wait: Promise<void> | undefined,
+  moved: () => void,
+): void {
+  if (wait === undefined) return
+  response.pause()
+  const still = setInterval(moved, stillEvery)
+  const goOn = (): void => {
+    clearInterval(still)
+    response.resume()
+  }
+  wait.then(goOn, goOn)
 }
 
 /** Collects a body; where its length was announced, into one buffer, so that a pack is held once and not twice. */
