@@ -14,8 +14,10 @@ import { addJobs } from './verbs/job.ts'
 import { addLs } from './verbs/ls.ts'
 import { addPolicy } from './verbs/policy.ts'
 import { addRecovery } from './verbs/recovery.ts'
+import { addPrune } from './verbs/prune.ts'
 import { addRestore } from './verbs/restore.ts'
 import { addServe } from './verbs/serve.ts'
+import { addRetention } from './verbs/retention.ts'
 import { addSnapshots } from './verbs/snapshots.ts'
 import { addSources } from './verbs/sources.ts'
 import { addToken } from './verbs/token.ts'
@@ -65,6 +67,8 @@ const verbs = [
   addVerify,
   addRecovery,
   addAlert,
+  addRetention,
+  addPrune,
   addAudit,
   addToken,
 ]

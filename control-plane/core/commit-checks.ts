@@ -89,8 +89,21 @@ export function createCommitChecks(deps: CommitChecksDeps) {
       const verdict = await step(claimed, objects)
       if (verdict === 'more') continue
       if (verdict !== 'there') return refuse(claimed, verdict)
+      const condemned = await givenUp(claimed)
+      if (condemned !== undefined) return refuse(claimed, condemned)
       if (!(await beginWriting(claimed))) return
     }
+  }
+
+  /**
+   * A pack that a prune gave up is no ground for a snapshot. One that is condemned after this look has raised the
+   * epoch, which the next change sees.
+   */
+  async function givenUp({ receipt, repository }: Claimed): Promise<Refusal | undefined> {
+    const needed = [...receipt.packs.map(({ id }) => id), ...receipt.refers.packs]
+    const pack = await commits.condemnedAmong(repository, needed)
+    if (pack === undefined) return undefined
+    return { code: 'claims-missing', message: `pack ${pack} was given up by a prune` }
   }
 
   /** One step of at most STEP_CALLS store calls. What was seen is noted before the next begins. */

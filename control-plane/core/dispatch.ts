@@ -16,6 +16,8 @@ import type { OpenVault } from './vault-access.ts'
 
 /** How long an attempt owns its jobs without a word; renewed every 30 s. */
 export const LEASE: Duration = 10 * MINUTE
+/** After this long a waiting prune goes before backups and verifications. */
+const PRUNE_PATIENCE: Duration = 30 * MINUTE
 /** Waiting jobs looked at together. */
 const LOOK = 500
 /** Characters of parameters in one `run` frame, which holds 1 Mi at most. */
@@ -66,10 +68,17 @@ export function createDispatch(deps: DispatchDeps) {
     const repository = await repositories.find(id)
     if (repository === undefined) return
     if (repository.state !== 'ready') return prepare(host, repository, waiting)
-    for (const kind of new Set(waiting.map((job) => job.kind))) {
+    for (const kind of new Set(waiting.filter(makesWay(waiting)).map((job) => job.kind))) {
       const chosen = await choose(repository, kind, waiting)
       if (chosen.length > 0) await start(host, repository, kind, chosen)
     }
+  }
+
+  /** Movers that overlap for ever would keep a prune from its repository: what can wait lets it go first. */
+  function makesWay(waiting: readonly RunningJob[]): (job: RunningJob) => boolean {
+    const before = clock.now() - PRUNE_PATIENCE
+    const prune = waiting.some((job) => job.kind === 'prune' && job.createdAt <= before)
+    return (job) => !prune || (job.kind !== 'backup' && job.kind !== 'verify')
   }
 
   /** A repository that is not ready lets nothing through but its own making. */

@@ -178,45 +178,57 @@ export function createRetireChecks(deps: RetireChecksDeps) {
   }
 
   /**
-   * No pack that a kept snapshot needs goes without heirs. Of a snapshot this prune walked, the host's signed word
-   * says what it needs; of any other, its receipts, which may name more than that.
+   * No pack that a kept snapshot needs goes without heirs. What a snapshot's own run found content in, it needs,
+   * whatever anybody says now. Else the host's signed word decides for the snapshots this prune walked, and for any
+   * other its receipts, which may name more than it needs.
    */
   async function judgeSnapshots(
     row: Claimed,
     objects: Objects,
   ): Promise<RetireRefusal | undefined> {
-    const orphaned = new Set(
-      row.retirement.condemned.filter(({ heirs }) => heirs.length === 0).map(({ id }) => id),
-    )
-    if (orphaned.size === 0) return undefined
-    const walked = new Set(row.retirement.walked)
+    const { condemned, walked } = row.retirement
+    const orphaned = condemned.filter(({ heirs }) => heirs.length === 0).map(({ id }) => id)
+    if (orphaned.length === 0) return undefined
+    const lost = withoutHeirs(orphaned, await retirements.condemned(row.repository))
+    const needed = await retirements.neededFor(row.repository, [...lost])
+    if (needed !== undefined) {
+      return {
+        code: 'conflict',
+        message: `pack ${needed.pack} holds content of snapshot ${needed.snapshot}, which is kept`,
+      }
+    }
+    const read = new Set(walked)
     const unread: string[] = []
     const prefix = `${repositoryPrefix(row.repository)}snapshots/`
     // The bucket decides what is kept, not the catalogue: anybody may have added one since this prune looked.
-    for await (const { id } of idsUnder(objects, prefix)) if (!walked.has(id)) unread.push(id)
-    const inherited = await retirements.condemned(row.repository)
+    for await (const { id } of idsUnder(objects, prefix)) if (!read.has(id)) unread.push(id)
+    return judgeUnread(row.repository, unread, lost)
+  }
+
+  async function judgeUnread(
+    repository: string,
+    unread: readonly string[],
+    lost: ReadonlySet<string>,
+  ): Promise<RetireRefusal | undefined> {
     const seen = new Set<string>()
     for (let wave = unread; wave.length > 0; ) {
-      const found = await retirements.refers(row.repository, wave)
-      const known = new Set(found.map(({ id }) => id))
-      const strangers = wave.filter((id) => !known.has(id))
-      const silent = found.filter(({ packs }) => packs === null).map(({ id }) => id)
-      if (strangers.length + silent.length > 0) {
+      const found = await retirements.refers(repository, wave)
+      const told = new Set(found.filter(({ packs }) => packs !== null).map(({ id }) => id))
+      const silent = wave.filter((id) => !told.has(id))
+      if (silent.length > 0) {
         return {
           code: 'conflict',
-          message: `snapshots this prune did not read, and nobody knows what they need: ${listed([...strangers, ...silent])}`,
+          message: `snapshots this prune did not read, and nobody knows what they need: ${listed(silent)}`,
         }
       }
       const next = new Set<string>()
       for (const { id, base, packs } of found) {
         seen.add(id)
-        for (const pack of packs ?? []) {
-          const needed = withHeirs(pack, inherited).find((one) => orphaned.has(one))
-          if (needed !== undefined) {
-            return {
-              code: 'conflict',
-              message: `pack ${needed} may be needed by a snapshot this prune did not read`,
-            }
+        const pack = packs?.find((one) => lost.has(one))
+        if (pack !== undefined) {
+          return {
+            code: 'conflict',
+            message: `pack ${pack} may be needed by snapshot ${id}, which this prune did not read`,
           }
         }
         if (base !== null && !seen.has(base)) next.add(base)
@@ -364,12 +376,17 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, NAMED).join(', ')}${more}`
 }
 
-/** A pack, or what holds its content now: heirs of heirs included. */
-function withHeirs(
-  pack: string,
+/** Packs whose content is nowhere once `orphaned` go: these, and earlier ones all of whose heirs are among them. */
+function withoutHeirs(
+  orphaned: readonly string[],
   condemned: ReadonlyMap<string, { readonly heirs: readonly string[] }>,
-): string[] {
-  const found = new Set([pack])
-  for (const id of found) for (const heir of condemned.get(id)?.heirs ?? []) found.add(heir)
-  return [...found]
+): Set<string> {
+  const lost = new Set(orphaned)
+  for (let before = -1; before < lost.size; ) {
+    before = lost.size
+    for (const [id, { heirs }] of condemned) {
+      if (heirs.length > 0 && heirs.every((heir) => lost.has(heir))) lost.add(id)
+    }
+  }
+  return lost
 }

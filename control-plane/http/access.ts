@@ -48,6 +48,10 @@ export const access: Readonly<Record<string, Access>> = {
   'GET /api/v1/repositories': operators,
   'GET /api/v1/repositories/:id': operators,
 
+  'POST /api/v1/snapshots/:id/hold': operators,
+  'DELETE /api/v1/snapshots/:id/hold': admin,
+  'POST /api/v1/snapshots/:id/claim': admin,
+  'GET /api/v1/retention/preview': operators,
   'GET /api/v1/vaults': operators,
   'GET /api/v1/vaults/:vault': operators,
   'POST /api/v1/vaults': admin,

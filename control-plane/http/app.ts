@@ -15,6 +15,8 @@ import type { JobListing } from '../core/job-listing.ts'
 import type { JobRequests } from '../core/job-requests.ts'
 import type { Policies } from '../core/policies.ts'
 import { problem } from '../core/problem.ts'
+import type { Prunes } from '../core/prunes.ts'
+import type { Retention } from '../core/retention.ts'
 import type { Vaults } from '../core/vaults.ts'
 import { createAlertRoutes } from './alerts.ts'
 import { createApiTokenRoutes } from './api-tokens.ts'
@@ -27,7 +29,9 @@ import { createHostRoutes } from './hosts.ts'
 import { createIdempotent, known } from './idempotent.ts'
 import { createJobRoutes } from './jobs.ts'
 import { createPolicyRoutes } from './policies.ts'
+import { createPruneRoutes } from './prunes.ts'
 import { createRepositoryRoutes } from './repositories.ts'
+import { createRetentionRoutes } from './retention.ts'
 import type { DoorEnv } from './room.ts'
 import { createSnapshotRoutes } from './snapshots.ts'
 import { createSourceRoutes } from './sources.ts'
@@ -45,6 +49,8 @@ export interface AppDeps extends GuardDeps {
   readonly jobListing: JobListing
   readonly jobRequests: JobRequests
   readonly policies: Policies
+  readonly prunes: Prunes
+  readonly retention: Retention
   readonly vaults: Vaults
   /** Is the database there? */
   readonly ready: () => Promise<boolean>
@@ -78,8 +84,10 @@ export function createApp(deps: AppDeps) {
     .route('/api/v1', createHostRoutes(deps))
     .route('/api/v1', createSourceRoutes(deps))
     .route('/api/v1', createPolicyRoutes(deps))
+    .route('/api/v1', createPruneRoutes(deps))
     .route('/api/v1', createJobRoutes(deps))
     .route('/api/v1', createSnapshotRoutes(deps))
+    .route('/api/v1', createRetentionRoutes(deps))
     .route('/api/v1', createRepositoryRoutes(deps))
     .route('/api/v1', createVaultRoutes(deps))
     .route('/api/v1', createAlertRoutes(deps))

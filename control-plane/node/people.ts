@@ -15,7 +15,10 @@ import { createJobListing } from '../core/job-listing.ts'
 import { createJobRequests } from '../core/job-requests.ts'
 import type { Log } from '../core/log.ts'
 import { createPolicies } from '../core/policies.ts'
+import { createPrunes } from '../core/prunes.ts'
+import type { Reconcile } from '../core/reconcile.ts'
 import type { DiskVaults } from '../core/restic-command.ts'
+import type { Retention } from '../core/retention.ts'
 import type { Vaults } from '../core/vaults.ts'
 import { createApp } from '../http/app.ts'
 import { createFailedAttempts } from '../http/failed-attempts.ts'
@@ -27,6 +30,8 @@ export interface PeopleDeps extends Basics {
   readonly stores: Stores
   readonly box: SecretBox
   readonly vaults: Vaults
+  readonly retention: Retention
+  readonly reconcile: Pick<Reconcile, 'repository'>
   readonly alerts: Alerts
   readonly alertChannels: AlertChannels
   readonly connections: Pick<Connections, 'close'>
@@ -55,6 +60,16 @@ export function createPeople(deps: PeopleDeps) {
   const idempotency = createIdempotency({ ...basics, store: stores.idempotency, box: deps.box })
   const jobListing = createJobListing({ ...basics, store: stores.jobRequests, fleet })
 
+  const prunes = createPrunes({
+    ...basics,
+    prunes: stores.prunes,
+    retirements: stores.retirements,
+    jobs: stores.jobRequests,
+    fleet,
+    reconcile: deps.reconcile,
+    wake: deps.wake,
+  })
+
   const app = createApp({
     alertChannels: deps.alertChannels,
     alerts: deps.alerts,
@@ -80,6 +95,8 @@ export function createPeople(deps: PeopleDeps) {
     }),
     policies: createPolicies({ ...basics, store: policies, fleet }),
     vaults: deps.vaults,
+    prunes,
+    retention: deps.retention,
     authenticate: apiTokens.authenticate,
     failures: createFailedAttempts(clock),
     refused: (identity, route) =>
@@ -96,5 +113,5 @@ export function createPeople(deps: PeopleDeps) {
     fault: (error) => log.error('a request failed', { error }),
     version: deps.version,
   })
-  return { app, apiTokens, idempotency, jobListing }
+  return { app, apiTokens, idempotency, jobListing, prunes }
 }

@@ -8,6 +8,7 @@ import { DAY, HOUR, MINUTE, SECOND } from '../../shared/clock.ts'
 import { openDatabase } from '../adapters/libsql/client.ts'
 import { createAgentServices } from '../core/agent-services.ts'
 import type { Defer, Log } from '../core/log.ts'
+import { createRetention } from '../core/retention.ts'
 import { createScheduler } from '../core/scheduler.ts'
 import { createSecretBox, deriveKey, VAULT_URL_PURPOSE } from '../core/secret-box.ts'
 import { createVaults } from '../core/vaults.ts'
@@ -82,11 +83,21 @@ export async function createPlane(config: Config, log: Log, version: string) {
   const wake = async (host: string) =>
     defer('give a host its work', () => agents.dispatch.host(host))
 
+  const retention = createRetention({
+    ...basics,
+    snapshots: stores.snapshots,
+    fleet: stores.fleet,
+    policies: stores.policies,
+    openVault: vaults.open,
+  })
+
   const people = createPeople({
     ...basics,
     stores,
     box,
     vaults,
+    retention,
+    reconcile: agents.reconcile,
     alerts: alerting.alerts,
     alertChannels: alerting.alertChannels,
     connections: lines,
@@ -129,6 +140,17 @@ export async function createPlane(config: Config, log: Log, version: string) {
     },
     { name: 'dispatch', every: 5 * SECOND, run: chores.dispatch },
     { name: 'commits', every: 10 * SECOND, run: chores.commits },
+    { name: 'retirements', every: 10 * SECOND, run: chores.retirements },
+    { name: 'retention', every: MINUTE, run: retention.sweep },
+    {
+      name: 'prunes',
+      every: MINUTE,
+      async run() {
+        await Promise.all((await people.prunes.tick()).map(wake))
+      },
+    },
+    { name: 'deletions', every: MINUTE, run: chores.deletions },
+    { name: 'reconcile', every: 5 * MINUTE, run: chores.reconcile },
     { name: 'leases', every: MINUTE, run: chores.leases },
     { name: 'initialisations', every: MINUTE, run: chores.initialisations },
     { name: 'locks', every: 5 * MINUTE, run: chores.locks },

@@ -17,6 +17,7 @@ import { createIdempotencyStore } from '../adapters/libsql/store/idempotency.ts'
 import { createJobRequestsStore } from '../adapters/libsql/store/job-requests.ts'
 import { createLocksStore } from '../adapters/libsql/store/locks.ts'
 import { createPoliciesStore } from '../adapters/libsql/store/policies.ts'
+import { createPrunesStore } from '../adapters/libsql/store/prunes.ts'
 import { createRepositoriesStore } from '../adapters/libsql/store/repositories.ts'
 import { createRetirementsStore } from '../adapters/libsql/store/retirements.ts'
 import { createRunningJobsStore } from '../adapters/libsql/store/running-jobs.ts'
@@ -48,6 +49,7 @@ export function createStores(database: Database) {
     locks: createLocksStore(database),
     reports: createAgentReportsStore(database),
     repositories: createRepositoriesStore(database),
+    prunes: createPrunesStore(database),
     retirements: createRetirementsStore(database),
     sessions: createAgentSessionsStore(database),
     snapshots: createSnapshotsStore(database),

@@ -189,7 +189,7 @@ describe('policies', () => {
       ['schedule', 'timezone'],
       'unknown time zone "Mars/Base"; use an IANA name such as "Europe/Berlin" or "UTC"',
     ],
-    [{ retention: 3 }, ['retention'], 'unknown field'],
+    [{ retained: 3 }, ['retained'], 'unknown field'],
     [
       { select: {} },
       ['select'],

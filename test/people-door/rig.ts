@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Database, openDatabase } from '../../control-plane/adapters/libsql/client.ts'
 import type { Identity } from '../../control-plane/core/access.ts'
+import { createAttempts } from '../../control-plane/core/attempts.ts'
+import { createReconcile } from '../../control-plane/core/reconcile.ts'
+import { createRetention } from '../../control-plane/core/retention.ts'
 import { createSecretBox } from '../../control-plane/core/secret-box.ts'
 import { createVaults } from '../../control-plane/core/vaults.ts'
 import { createAlerting } from '../../control-plane/node/alerting.ts'
@@ -82,11 +85,23 @@ export async function openRig(options: { start?: number } = {}) {
   const say = (_message: string, fields?: Readonly<Record<string, unknown>>) => {
     if (fields?.error !== undefined) faults.push(fields.error)
   }
-  const { app, apiTokens, idempotency, jobListing } = createPeople({
+  const retention = createRetention({
+    ...basics,
+    snapshots: stores.snapshots,
+    fleet: stores.fleet,
+    policies: stores.policies,
+    openVault: vaults.open,
+  })
+  const openVault = vaults.open
+  const attempts = createAttempts({ ...basics, ...stores, openVault })
+  const reconcile = createReconcile({ ...basics, ...stores, openVault, attempts })
+  const { app, apiTokens, idempotency, jobListing, prunes } = createPeople({
     ...basics,
     stores,
     box,
     vaults,
+    retention,
+    reconcile,
     alerts,
     alertChannels,
     connections: {
@@ -153,6 +168,10 @@ export async function openRig(options: { start?: number } = {}) {
     apiTokens,
     idempotency,
     jobListing,
+    prunes,
+    retention,
+    reconcile,
+    vaults,
     faults,
     woken,
     cancelled,

@@ -1,5 +1,5 @@
 // The tables of `migrations.ts` as types for reading. `schema.test.ts` compares both on a real file.
-// It is one page on purpose (over 200 lines): the whole schema is seen at once.
+// Long because: it is one page on purpose, so that the whole schema is seen at once.
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { Role } from '../../../shared/access/role.ts'
 import type { Alert, AlertType, Level } from '../../../shared/alert/alert.ts'

@@ -87,6 +87,19 @@ export function addVault(program: Command, context: () => Context): void {
       )
       output.one(one, `new hosts use ${one.name}`)
     })
+  vault
+    .command('floor <name> <days>')
+    .description('Forget and delete nothing younger than this, whatever a policy says')
+    .action(async (name: string, text: string) => {
+      const { output, api } = context()
+      if (!/^\d{1,4}$/.test(text)) throw new HoldfastError('invalid', `"${text}" is not a number`)
+      const call = (await api()).vaults[':vault']['retention-floor'].$put({
+        param: { vault: name },
+        json: { days: Number(text) },
+      })
+      const one = await answerOf(call)
+      output.one(one, `vault ${one.name} keeps everything for ${one.retentionFloorDays} days`)
+    })
 }
 
 interface Finding {

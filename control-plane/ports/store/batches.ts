@@ -44,7 +44,8 @@ export interface BatchesStore {
   hostsWithWork(now: Instant): Promise<string[]>
   /**
    * Starts the jobs: attempt and fence rise, the lease begins. All or none; false when one of them is not
-   * waiting any more, or when the repository has two open batches, or one of this kind for this host.
+   * waiting any more, or when the repository has two open batches, or one of this kind for this host. A prune
+   * starts only where no other batch is open, on an agent that speaks of prunes, and nothing starts beside it.
    */
   start(batch: NewBatch, trace: Trace): Promise<boolean>
   /** Asks for a repository to be made. False when such a job is waiting or running. */

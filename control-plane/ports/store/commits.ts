@@ -72,6 +72,8 @@ export interface CommitsStore {
   /** Does another job's commit carry this snapshot? */
   snapshotTaken(snapshot: string, job: string): Promise<boolean>
   /** Commits that are neither accepted nor refused, oldest first. */
+  /** One of `packs` that was condemned, if any. */
+  condemnedAmong(repository: string, packs: readonly string[]): Promise<string | undefined>
   openIds(limit: number): Promise<{ job: string; attempt: number }[]>
   /** What the counts of a job's accepted snapshot were. */
   acceptedSnapshot(job: string): Promise<{ id: string; counts: Receipt['counts'] } | undefined>

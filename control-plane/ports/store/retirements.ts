@@ -107,6 +107,14 @@ export interface RetirementsStore {
   beginDeleting(repository: string, packs: readonly string[], trace: Trace): Promise<void>
   /** deleting → deleted, and out of the catalogue of objects. */
   deleted(repository: string, packs: readonly string[], at: Instant, trace: Trace): Promise<boolean>
+  /**
+   * A pack of `packs` that a snapshot which is there needs for certain, by its receipt: the receipt names it, and it
+   * was stored before that snapshot's run began, so the run found content in it. Undefined if there is none.
+   */
+  neededFor(
+    repository: string,
+    packs: readonly string[],
+  ): Promise<{ readonly snapshot: string; readonly pack: string } | undefined>
   /** What the receipts of these snapshots say they refer to; `packs` is null where there is no receipt. */
   refers(
     repository: string,

@@ -11,7 +11,8 @@ export interface KeptSnapshot {
   readonly time: Instant
   readonly receivedAt: Instant
   readonly tags: readonly string[]
-  readonly policyName: string | null
+  /** Name of the policy that claimed it, of a foreign one. */
+  readonly claimedBy: string | null
   readonly held: boolean
   /** Foreign, and no policy has claimed it. */
   readonly unclaimed: boolean

@@ -1,5 +1,6 @@
 // Batches in libSQL.
 import { and, asc, desc, eq, isNull, lte } from 'drizzle-orm'
+import { PRUNE_PROTOCOL_VERSION } from '../../../../shared/protocol/version.ts'
 import type { BatchesStore } from '../../../ports/store/batches.ts'
 import { change } from '../change.ts'
 import type { Database } from '../client.ts'
@@ -8,6 +9,13 @@ import { jobColumns } from './job-row.ts'
 
 /** Movers that may work on one repository at a time. */
 const MAX_OPEN = 2
+
+/** A prune runs alone on its repository, and on an agent that knows what it is. Arguments: kind, repository, host. */
+const ALONE = `NOT EXISTS (SELECT 1 FROM (SELECT ? AS kind, ? AS repository, ? AS host) wanted
+  WHERE EXISTS (SELECT 1 FROM batches b WHERE b.repository = wanted.repository AND b.ended_at IS NULL
+    AND 'prune' IN (b.kind, wanted.kind))
+  OR (wanted.kind = 'prune' AND NOT EXISTS (SELECT 1 FROM hosts h
+    WHERE h.id = wanted.host AND h.protocol >= ${PRUNE_PROTOCOL_VERSION})))`
 
 export function createBatchesStore(database: Database): BatchesStore {
   const { orm } = database
@@ -75,7 +83,8 @@ export function createBatchesStore(database: Database): BatchesStore {
                 SELECT ?, ?, ?, ?, ?
                 WHERE (SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND id IN (SELECT value FROM json_each(?))) = ?
                 AND (SELECT COUNT(*) FROM batches WHERE repository = ? AND ended_at IS NULL) < ${MAX_OPEN}
-                AND NOT EXISTS (SELECT 1 FROM batches WHERE repository = ? AND kind = ? AND host = ? AND ended_at IS NULL)`,
+                AND NOT EXISTS (SELECT 1 FROM batches WHERE repository = ? AND kind = ? AND host = ? AND ended_at IS NULL)
+                AND ${ALONE}`,
           args: [
             batch.id,
             batch.host,
@@ -87,6 +96,9 @@ export function createBatchesStore(database: Database): BatchesStore {
             batch.repository,
             batch.repository,
             batch.kind,
+            batch.host,
+            batch.kind,
+            batch.repository,
             batch.host,
           ],
         },

@@ -156,6 +156,13 @@ export function createCommitsStore(database: Database): CommitsStore {
         .limit(1)
       return row !== undefined
     },
+    async condemnedAmong(repository, packs) {
+      const { rows } = await database.read(
+        `SELECT id FROM condemned WHERE repository = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1`,
+        [repository, JSON.stringify(packs)],
+      )
+      return rows[0] === undefined ? undefined : String(rows[0].id)
+    },
     openIds: (limit) =>
       orm
         .select({ job: commits.job, attempt: commits.attempt })

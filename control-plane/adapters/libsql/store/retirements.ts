@@ -279,6 +279,25 @@ export function createRetirementsStore(database: Database): RetirementsStore {
           },
         ],
       }),
+    async neededFor(repository, packs) {
+      const kept = await orm
+        .select({ id: snapshots.id })
+        .from(snapshots)
+        .where(and(eq(snapshots.repository, repository), eq(snapshots.state, 'present')))
+      // One snapshot at a time: a receipt may name half a million packs, and the binding is synchronous.
+      for (const { id } of kept) {
+        const { rows } = await database.read(
+          `SELECT p.value AS pack FROM snapshots s, json_each(s.receipt_json, '$.refers.packs') p
+           JOIN json_each(?) going ON going.value = p.value
+           JOIN objects o ON o.repository = s.repository AND o.id = p.value
+           JOIN jobs j ON j.id = s.job JOIN batches b ON b.id = j.batch
+           WHERE s.id = ? AND s.receipt_json -> '$.refers.base' = 'null' AND o.stored_at < b.created_at LIMIT 1`,
+          [JSON.stringify(packs), id],
+        )
+        if (rows[0] !== undefined) return { snapshot: id, pack: String(rows[0].pack) }
+      }
+      return undefined
+    },
     async refers(repository, ids) {
       const found: { id: string; base: string | null; packs: readonly string[] | null }[] = []
       for (const some of chunks(ids)) {

@@ -65,7 +65,8 @@ export function createSnapshotsStore(database: Database): SnapshotsStore {
         time: Number(row.time),
         receivedAt: Number(row.received_at),
         tags: row.tags === null ? [] : (JSON.parse(String(row.tags)) as string[]),
-        policyName: row.policy_name === null ? null : String(row.policy_name),
+        claimedBy:
+          row.claimed_at === null || row.policy_name === null ? null : String(row.policy_name),
         held: row.held_at !== null,
         unclaimed: row.is_foreign === 1 && row.claimed_at === null,
         succeeded: row.outcome === 'succeeded',
