@@ -1,37 +1,22 @@
 // From a source to a root tree: walk, save files as they come, save each directory after all below it.
 
-import type { BigIntStats } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Glance } from '../native/glance.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import { encodeTree, type TreeNode } from '../repository/tree.ts'
-import type { SavedFile } from '../repository/writer.ts'
 import { measure } from '../sources/measure.ts'
 import type { Passed, Source, SourceDirectory, SourceEntry } from '../sources/source.ts'
-import {
-  type Archived,
-  type ArchiveOptions,
-  type ArchiveProgress,
-  type ArchiveRemark,
-  type ArchiveWriter,
-  archiveWarnings,
-} from './archive-contract.ts'
-import { ArchiveCounts } from './archive-counts.ts'
+import type { Archived, ArchiveOptions } from './archive-contract.ts'
+import { ArchiveFiles } from './archive-files.ts'
+import { ArchiveNodes } from './archive-nodes.ts'
 import { Place } from './archive-place.ts'
-import { LinkedFiles } from './linked-files.ts'
-import { NamedCounts } from './named-counts.ts'
+import { ArchiveTally } from './archive-tally.ts'
 import { ParentDirectory, soundNodes } from './parent-directory.ts'
 import { Slots } from './slots.ts'
 import { findNode, saveAbove } from './snapshot-path.ts'
-import { type FileEntry, isArray, readSteadily } from './steady-read.ts'
-import { commonFields, linkFields } from './tree-node.ts'
 import { type Gap, TreeParts } from './tree-parts.ts'
-import { isAsBefore, unchangedContent } from './unchanged.ts'
+import { isAsBefore } from './unchanged.ts'
 
-/** Files read at a time: enough to have the next one at hand while a pack waits for its upload. Each takes about 11 MiB. */
-const FILES_AT_ONCE = 3
-/** Files open at a time: the kernel reads the beginnings of those to come while others are dealt with. */
-const FILES_OPEN = 16
 /** Directories whose listing waits for its last files or for the writer; they hold a descriptor and their nodes. */
 const OPEN_ENDS = 64
 /** Entries dealt with before other work gets its turn: about a millisecond. */
@@ -59,34 +44,34 @@ interface Listing {
   readonly entries: Iterable<SourceEntry | Passed>
 }
 
-type Content = Required<Pick<TreeNode, 'content' | 'size'>>
-type Described = Pick<SourceDirectory, 'stat' | 'attributes'>
 type DirectoryEntry = Extract<SourceEntry, { kind: 'dir' }>
-type OtherEntry = Exclude<
-  Extract<SourceEntry, Described>,
-  { kind: 'file' } | { kind: 'dir' } | { kind: 'socket' }
->
 
 class Archive {
   readonly #options: ArchiveOptions
-  readonly remarks = new NamedCounts<ArchiveRemark>((what) => archiveWarnings.has(what))
-  readonly #progress: ArchiveProgress
-  readonly #counts = new ArchiveCounts()
-  readonly #files = new Slots(FILES_OPEN)
-  readonly #reading = new Slots(FILES_AT_ONCE)
+  readonly #tally: ArchiveTally
+  readonly #nodes: ArchiveNodes
+  readonly #files: ArchiveFiles
   readonly #ends = new Slots(OPEN_ENDS)
   /** What goes on beside the walk; all of it has ended before `run` does. */
   readonly #underWay = new Set<Promise<unknown>>()
   /** Stops everything when one part fails. */
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
-  readonly #links = new LinkedFiles()
   #seen = 0
 
   constructor(options: ArchiveOptions) {
     this.#options = options
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal])
-    this.#progress = { files: 0, directories: 0, bytes: 0, total: options.expected }
+    this.#tally = new ArchiveTally(options)
+    this.#nodes = new ArchiveNodes(options, this.#tally.remarks)
+    this.#files = new ArchiveFiles({
+      options,
+      tally: this.#tally,
+      nodes: this.#nodes,
+      signal: this.#signal,
+      knows: this.#knows,
+      background: (work) => this.#background(work),
+    })
   }
 
   async run(): Promise<Archived> {
@@ -94,21 +79,21 @@ class Archive {
     this.#signal.throwIfAborted()
     try {
       if (!expected) this.#background(this.#measure())
-      const tree = await this.#root(source)
-      const warned = [...archiveWarnings].some((what) => this.remarks.count(what) > 0)
-      return { tree, statistics: this.#counts, remarks: this.remarks, warned }
+      return this.#tally.result(await this.#root(source))
     } catch (error) {
       this.#stop.abort(error)
       throw error
     } finally {
       this.#stop.abort()
+      this.#files.giveUp()
       while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
     }
   }
 
   async #measure(): Promise<void> {
-    this.#progress.total = await measure(this.#options.source, this.#signal).catch(() => undefined)
-    this.#report()
+    const { progress } = this.#tally
+    progress.total = await measure(this.#options.source, this.#signal).catch(() => undefined)
+    this.#tally.report()
   }
 
   async #root(source: Source): Promise<string> {
@@ -122,6 +107,7 @@ class Archive {
     const parent = await this.#parentOf(before)
     const listing = this.#list(source.open(), parent)
     const walked = await this.#directory(source.path.at(-1)!, listing, Buffer.alloc(0), before)
+    await this.#files.finish()
     return saveAbove(source.path, await walked.node, (nodes) => this.#saveTree(encodeTree(nodes)))
   }
 
@@ -155,9 +141,7 @@ class Archive {
     const { cursor } = parent
     if (!parent.seek(name) || !isAsBefore(cursor, glance, this.#options, this.#knows)) return false
     parts.keep(cursor)
-    this.#counts.keptFile(cursor.size)
-    this.#progress.files++
-    this.#progress.bytes += cursor.size
+    this.#tally.keptFile(cursor.size)
     return true
   }
 
@@ -196,12 +180,14 @@ class Archive {
           await nextTurn()
         }
         if (entry.kind === 'passed') {
-          this.#report()
+          this.#tally.report()
           continue
         }
         const gap = gaps[described++] ?? parts.gap(entry.name.toString('latin1'))
         await this.#entry(entry, new Place(directory, path, entry.name, gap))
       }
+      // Ends come free as files are read, which those that wait open would not be.
+      if (!this.#ends.free) await this.#files.finish()
       await this.#ends.take()
     } catch (error) {
       // Files of it may still be reading; the descriptor must outlive them.
@@ -226,20 +212,17 @@ class Archive {
     this.#signal.throwIfAborted()
     const known = unchanged && before?.subtree !== undefined && this.#knowsTree(before.subtree)
     const subtree = known ? before.subtree : await this.#saveTree(text)
-    const common = this.#common(name, directory, () => path)
-    const node: TreeNode = { ...common, type: 'dir', subtree }
-    this.#counts.directory(before, node)
-    this.#progress.directories++
-    this.#report()
+    const node = this.#nodes.directory(name, directory, path, subtree)
+    this.#tally.directory(before, node)
     return node
   }
 
   /** Deal with one entry; its node, or the promise of it, goes into `at.gap`. */
   async #entry(entry: SourceEntry, at: Place): Promise<void> {
-    const { remarks } = this
+    const { remarks } = this.#tally
     switch (entry.kind) {
       case 'file':
-        return this.#file(entry, at)
+        return this.#files.take(entry, at)
       case 'dir':
         return this.#subdirectory(entry, at)
       case 'vanished':
@@ -249,22 +232,16 @@ class Archive {
       case 'socket':
         return remarks.add('socket', at.path)
       default:
-        at.gap.node = this.#otherNode(entry, at)
+        at.gap.node = this.#nodes.other(entry, at)
     }
-  }
-
-  #otherNode(entry: OtherEntry, at: Place): TreeNode {
-    const common = this.#common(entry.name, entry, () => at.path)
-    // restic keeps no number of links for fifos.
-    if (entry.kind === 'fifo') return { ...common, type: 'fifo' }
-    const linked = { ...common, ...linkFields(entry.stat) }
-    if (entry.kind === 'symlink') return { ...linked, type: 'symlink', linkTarget: entry.target }
-    return { ...linked, type: entry.kind, device: entry.stat.rdev }
   }
 
   async #subdirectory(entry: DirectoryEntry, at: Place): Promise<void> {
     if (entry.mount) {
-      this.remarks.add(entry.mount === 'entered' ? 'other-file-system' : 'left-out-mount', at.path)
+      this.#tally.remarks.add(
+        entry.mount === 'entered' ? 'other-file-system' : 'left-out-mount',
+        at.path,
+      )
     }
     const before = at.gap.before()
     const parent = await this.#parentOf(before)
@@ -274,120 +251,15 @@ class Archive {
     } catch (error) {
       const code = systemErrorCode(error)
       if (code === undefined) throw error
-      return this.remarks.add(code === 'ENOENT' ? 'vanished' : 'unreadable', at.path, code)
+      return this.#tally.remarks.add(code === 'ENOENT' ? 'vanished' : 'unreadable', at.path, code)
     }
     const walked = await this.#directory(entry.name, listing, at.path, before)
     at.gap.node = walked.node
   }
 
-  async #file(entry: FileEntry, at: Place): Promise<void> {
-    const before = at.gap.before()
-    const kept = unchangedContent(entry.stat, before, this.#knows)
-    const known = kept ?? this.#links.contentOf(entry.stat)
-    if (known) {
-      const saved = { content: known, size: entry.stat.size }
-      at.gap.node = this.#fileNode(entry, entry.stat, saved, at)
-      this.#progress.bytes += Number(saved.size)
-      this.#countFile(before, saved.size, kept !== undefined)
-      return
-    }
-    await this.#files.take()
-    const read = this.#read(entry, before, at).finally(() => this.#files.release())
-    at.gap.node = this.#background(read)
-  }
-
-  async #read(
-    entry: FileEntry,
-    before: TreeNode | undefined,
-    at: Place,
-  ): Promise<TreeNode | undefined> {
-    const { clock, isVolatile } = this.#options
-    let counted = 0
-    const outcome = await readSteadily<SavedFile>(entry, {
-      look: () => at.directory.look(entry.name),
-      save: (chunks) => {
-        this.#progress.bytes -= counted // of a read that was not the last
-        counted = 0
-        if (isArray(chunks)) return this.#saveFile(chunks)
-        const watched = this.#watched(chunks, (length) => {
-          counted += length
-        })
-        return this.#saveFile(watched)
-      },
-      reading: this.#reading,
-      clock,
-      signal: this.#signal,
-    })
-    if (outcome.kind === 'gone') this.remarks.add('vanished', at.path)
-    else if (outcome.kind === 'unreadable') this.remarks.add('unreadable', at.path, outcome.code)
-    else if (outcome.kind === 'replaced') return this.#replaced(outcome.entry, at)
-    if (outcome.kind !== 'saved') return undefined
-    const { stat, saved, change } = outcome
-    if (change === 'grew') this.remarks.add('grew', at.path)
-    else if (change) this.remarks.add(isVolatile(at.path) ? 'volatile' : 'changed', at.path)
-    else this.#links.remember(stat, saved.content)
-    this.#progress.bytes += Number(saved.size) - counted
-    this.#countFile(before, saved.size, false)
-    return this.#fileNode(outcome.entry, stat, saved, at)
-  }
-
-  /** What was a file when it was listed became something else before it could be read. */
-  #replaced(entry: SourceEntry, at: Place): TreeNode | undefined {
-    if (entry.kind === 'socket') this.remarks.add('socket', at.path)
-    else if (entry.kind === 'dir') this.remarks.add('unreadable', at.path, 'EISDIR')
-    else if (isOther(entry)) return this.#otherNode(entry, at)
-    return undefined
-  }
-
-  #fileNode(entry: FileEntry, stat: BigIntStats, saved: Content, at: Place): TreeNode {
-    const { size, content } = saved
-    const described = { stat, attributes: entry.attributes }
-    const common = this.#common(entry.name, described, () => at.path)
-    return { ...common, ...linkFields(stat), type: 'file', size, content }
-  }
-
-  #common(name: Buffer, described: Described, path: () => Buffer): Omit<TreeNode, 'type'> {
-    const { stat, attributes } = described
-    if ('code' in attributes) this.remarks.add('attributes-unreadable', path(), attributes.code)
-    return commonFields(name, stat, attributes, this.#options)
-  }
-
-  async *#watched(
-    chunks: AsyncIterable<Uint8Array>,
-    passed: (length: number) => void,
-  ): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks) {
-      yield chunk
-      passed(chunk.length)
-      this.#progress.bytes += chunk.length
-      this.#report()
-    }
-  }
-
-  /** What a read stored is stored, also when the file has to be read once more. */
-  async #saveFile(chunks: Parameters<ArchiveWriter['saveFile']>[0]): Promise<SavedFile> {
-    const saved = await this.#options.writer.saveFile(chunks)
-    this.#counts.added('data', saved.added)
-    return saved
-  }
-
   async #saveTree(text: Buffer): Promise<string> {
     const { id, added } = await this.#options.writer.saveBlob('tree', text)
-    this.#counts.added('tree', added)
+    this.#tally.added('tree', added)
     return id
   }
-
-  #countFile(before: TreeNode | undefined, size: bigint, kept: boolean): void {
-    this.#counts.file(before, size, kept)
-    this.#progress.files++
-    this.#report()
-  }
-
-  #report(): void {
-    this.#options.onProgress(this.#progress)
-  }
-}
-
-function isOther(entry: SourceEntry): entry is OtherEntry {
-  return ['symlink', 'fifo', 'dev', 'chardev'].includes(entry.kind)
 }

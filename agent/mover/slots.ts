@@ -7,6 +7,11 @@ export class Slots {
     this.#free = count
   }
 
+  /** Whether `take` would not wait. */
+  get free(): boolean {
+    return this.#free > 0
+  }
+
   /** Resolves once there is a slot; give it back with `release`. */
   async take(): Promise<void> {
     if (this.#free > 0) {

@@ -33,6 +33,12 @@ export interface SteadyReadDeps<S extends Saved> {
   signal: AbortSignal
 }
 
+/** What an earlier read of the same file gave: how many bytes, and their SHA-256. */
+export interface EarlierRead {
+  readonly size: number
+  readonly hash: string
+}
+
 /** Bytes of a file in order; an array where they are all at hand. */
 export type Chunks = AsyncIterable<Uint8Array> | readonly Uint8Array[]
 
@@ -53,15 +59,17 @@ const HOT = 60_000
 /**
  * Save one file so that what is saved is what the file held at one moment, as far as it lets us.
  * The returned `stat` is from before the read that was kept: if the file changes afterwards, the
- * next run sees other times and reads it again. Errors of `save` pass through.
+ * next run sees other times and reads it again. Errors of `save` pass through. `before` tells of a first read that
+ * was made already, and during which the file changed.
  */
 export async function readSteadily<S extends Saved>(
   first: FileEntry,
   deps: SteadyReadDeps<S>,
+  before?: EarlierRead,
 ): Promise<ReadOutcome<S>> {
   let entry: SourceEntry = first
-  let earlier: { size: number; hash: string } | undefined
-  for (let reads = 1, looks = 0; ; ) {
+  let earlier = before
+  for (let reads = before ? 2 : 1, looks = 0; ; ) {
     deps.signal.throwIfAborted()
     if (entry.kind === 'vanished') return { kind: 'gone' }
     if (entry.kind === 'unreadable') return { kind: 'unreadable', code: entry.code }
@@ -117,7 +125,8 @@ class ReadFailure extends Error {
   }
 }
 
-function sameContent(before: BigIntStats, after: BigIntStats): boolean {
+/** Whether nobody wrote to the file between two looks at it. */
+export function sameContent(before: BigIntStats, after: BigIntStats): boolean {
   return (
     before.size === after.size &&
     before.mtimeNs === after.mtimeNs &&
@@ -126,18 +135,14 @@ function sameContent(before: BigIntStats, after: BigIntStats): boolean {
 }
 
 /** Milliseconds to wait until any later change must show in the file's times. */
-function unsettled(stat: BigIntStats, clock: Clock): number {
+export function unsettled(stat: BigIntStats, clock: Clock): number {
   const margin = stat.ctimeNs % 1_000_000_000n === 0n ? SECOND_MARGIN : TICK_MARGIN
   const age = clock.now() - Number(stat.ctimeNs / 1_000_000n)
   return age >= 0 && age < margin ? margin - age : 0
 }
 
 /** Watches the bytes of one read on their way, to compare them with those of the read before. */
-function createTap(
-  earlier: { size: number; hash: string } | undefined,
-  hashing: boolean,
-  signal: AbortSignal,
-) {
+function createTap(earlier: EarlierRead | undefined, hashing: boolean, signal: AbortSignal) {
   const whole = hashing ? createHash('sha256') : undefined
   const beginning = earlier ? createHash('sha256') : undefined
   let size = 0

@@ -118,6 +118,10 @@ class OpenFile implements SourceFile {
     return reading
   }
 
+  readInto(into: Buffer): number {
+    return readWhole(this.#fd, into).length
+  }
+
   now(): BigIntStats {
     return fstatSync(this.#fd, { bigint: true })
   }

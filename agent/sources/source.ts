@@ -90,6 +90,9 @@ export interface SourceFile {
    */
   content(): AsyncIterable<Uint8Array> | readonly Uint8Array[]
 
+  /** Fill `into` from the file's beginning, in one go; how many bytes there were. For small files. */
+  readInto(into: Buffer): number
+
   /** The same file's metadata as it is now. */
   now(): BigIntStats
 
