@@ -9,6 +9,7 @@ import { LockLostError, takeLock } from './lock.ts'
 import { openRepository } from './open-repository.ts'
 import { openPackJournal } from './pack-journal.ts'
 import type { AttemptOf } from './plane.ts'
+import { requireWritable } from './read-only.ts'
 
 /** Locks lost in one batch before it gives up; each took twenty minutes of silence. */
 const lockRounds = 3
@@ -42,6 +43,7 @@ async function underLock(batch: Batch, jobs: readonly BackupJob[]): Promise<void
       .attempt
   batch.speak(speaker())
   const repository = await openRepository(batch, speaker(), batch.signal)
+  requireWritable(repository)
   const lock = await takeLock(batch, repository, speaker, batch.signal)
   const signal = AbortSignal.any([batch.signal, lock.signal, allCancelled(batch, jobs)])
   try {

@@ -5,6 +5,7 @@ import { HoldfastError } from '../../shared/errors.ts'
 import { trustExtraCertificates } from './certificates.ts'
 import { type Context, createContext } from './context.ts'
 import { exitCodeOfError } from './exit-code.ts'
+import { addAdopt } from './verbs/adopt.ts'
 import { addAlert } from './verbs/alert.ts'
 import { addAudit } from './verbs/audit.ts'
 import { addBackup } from './verbs/backup.ts'
@@ -64,6 +65,7 @@ const verbs = [
   addSnapshots,
   addLs,
   addRestore,
+  addAdopt,
   addVerify,
   addRecovery,
   addAlert,

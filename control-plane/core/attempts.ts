@@ -47,7 +47,13 @@ export function createAttempts(deps: AttemptsDeps) {
     }
     const repository = await repositories.find(job.repository)
     if (repository === undefined) throw new HoldfastError('not-found', 'the repository is gone')
-    return { job, repository, vault: await openVault(repository.vault) }
+    // What is to be taken over is looked at where it lies, before it is anybody's.
+    const adopt = job.parameters.kind === 'init' ? job.parameters.adopt : undefined
+    const vault =
+      adopt === undefined
+        ? await openVault(repository.vault)
+        : await openVault(adopt.vault, { [repository.id]: adopt.place })
+    return { job, repository, vault }
   }
 
   /** As `owned`; throws `lease-lapsed` too when the lease must be asked for again first. */

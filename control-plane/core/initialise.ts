@@ -3,12 +3,12 @@ import * as z from 'zod'
 import { fromBase64, sha256Hex } from '../../shared/bytes.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import type { initialiseRequest } from '../../shared/protocol/calls.ts'
-import { MAX_KEY_FILE } from '../../shared/protocol/calls.ts'
-import { configKey, escrowKey, smallKey } from '../../shared/vault/layout.ts'
+import { MAX_KEY_FILE, MAX_KEY_FILES, MAX_SMALL_OBJECT } from '../../shared/protocol/calls.ts'
+import { configKey, escrowKey, repositoryPrefix, smallKey } from '../../shared/vault/layout.ts'
 import type { AlarmsStore } from '../ports/store/alarms.ts'
 import type { HostsStore } from '../ports/store/hosts.ts'
 import type { RepositoriesStore, RepositoryState } from '../ports/store/repositories.ts'
-import type { Asker, Attempts } from './attempts.ts'
+import type { Asker, Attempts, OwnedAttempt } from './attempts.ts'
 import type { Basics } from './deps.ts'
 import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
@@ -60,7 +60,8 @@ export function createInitialise(deps: InitialiseDeps) {
     asker: Asker,
     request: z.infer<typeof initialiseRequest>,
   ): Promise<void> {
-    const { job, repository } = await attempts.leased(asker, request)
+    const owned = await attempts.leased(asker, request)
+    const { job, repository } = owned
     if (job.kind !== 'init') {
       throw new HoldfastError('forbidden', `a job of kind ${job.kind} makes no repository`)
     }
@@ -82,7 +83,9 @@ export function createInitialise(deps: InitialiseDeps) {
       )
     }
     const configSha256 = await sha256Hex(config)
-    if (repository.state === 'absent') {
+    if (job.parameters.kind === 'init' && job.parameters.adopt !== undefined) {
+      await adopt(asker, owned, job.parameters.adopt, request, configSha256)
+    } else if (repository.state === 'absent') {
       await begin(asker, repository, request, configSha256)
     }
     // From here on everything that will be written lies in the database: a restart finishes it.
@@ -97,6 +100,62 @@ export function createInitialise(deps: InitialiseDeps) {
       })
     }
     await finish(now)
+  }
+
+  /** Moves the repository of the host to the place of one that is there. A repeat changes nothing. */
+  async function adopt(
+    asker: Asker,
+    { repository, vault }: OwnedAttempt,
+    wanted: { readonly vault: string; readonly place: string },
+    request: z.infer<typeof initialiseRequest>,
+    configSha256: string,
+  ): Promise<void> {
+    const isThere = (one: RepositoryState | undefined) =>
+      one?.vault === wanted.vault && one.place === wanted.place
+    if (isThere(repository)) return
+    const { objects } = vault
+    const config = await objects.get(configKey(repository.id), MAX_SMALL_OBJECT)
+    if (config === undefined || (await sha256Hex(config)) !== configSha256) {
+      throw new HoldfastError('conflict', 'config: is not the one that lies at that place')
+    }
+    const { objects: keys } = await objects.list(`${repositoryPrefix(repository.id)}keys/`, {
+      limit: MAX_KEY_FILES,
+    })
+    if (keys.length + request.keys.length > MAX_KEY_FILES) {
+      throw new HoldfastError(
+        'conflict',
+        `${keys.length} key files are there; at most ${MAX_KEY_FILES} may be in all`,
+      )
+    }
+    const before = await repositories.escrows(repository.id)
+    const event = newEvent(deps, {
+      actor: `host:${asker.host}`,
+      action: 'repository.adopting',
+      target: `repository:${repository.id}`,
+      outcome: 'ok',
+      host: asker.host,
+      job: request.job,
+      details: {
+        ...wanted,
+        config: configSha256,
+        keysThere: keys.length,
+        keys: request.keys.length,
+        escrowRecipient: request.escrow.recipient,
+      },
+    })
+    const adopted = await repositories.adopt(
+      repository.id,
+      wanted,
+      { config: request.config, keys: request.keys, configSha256 },
+      { n: Math.max(0, ...before.map(({ n }) => n)) + 1, ...request.escrow },
+      clock.now(),
+      { events: [event] },
+    )
+    if (adopted || isThere(await repositories.find(repository.id))) return
+    throw new HoldfastError(
+      'conflict',
+      'another host has the repository at that place, or this host has backups of its own by now',
+    )
   }
 
   async function begin(

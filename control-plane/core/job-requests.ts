@@ -10,6 +10,7 @@ import type { FleetHost, FleetStore } from '../ports/store/fleet.ts'
 import type { Job, JobRequestsStore, NewJob } from '../ports/store/job-requests.ts'
 import type { PoliciesStore } from '../ports/store/policies.ts'
 import { actorOf, authoriseBrowse, authoriseRestore, type Identity } from './access.ts'
+import { type AdoptionDeps, planAdoption, type WantedAdoption } from './adoptions.ts'
 import { backupParameters } from './backup-parameters.ts'
 import type { Catalogue } from './catalogue.ts'
 import { chooseSources, type WantedSources } from './choose-sources.ts'
@@ -32,6 +33,7 @@ export function createJobRequests(
     fleet: FleetStore
     catalogue: Pick<Catalogue, 'readable'>
     policies: Pick<PoliciesStore, 'find' | 'pending'>
+    adoption: AdoptionDeps
     /** Tells whoever hands out work that this host has some; may fail silently, work is found anyway. */
     wake: (host: string) => Promise<void>
     /** Tells the host of a running job at once; the mark in the database is what counts. */
@@ -233,6 +235,15 @@ export function createJobRequests(
       return get(job.id)
     },
 
+    /** Make a repository that is there already the host's own; `add` guards nothing, the host's first call does. */
+    async adopt(wanted: WantedAdoption & { host: string }, by: Identity): Promise<Job> {
+      const host = await hostNamed(wanted.host)
+      const parameters = await planAdoption(deps.adoption, host, wanted)
+      const job = draft(host, null, () => parameters, by)
+      await add([job], by)
+      return get(job.id)
+    },
+
     /** A waiting job ends at once, a running one is told; a finished one stays as it is. */
     async cancel(id: string, by: Identity): Promise<Job> {
       const job = await get(id)
@@ -300,7 +311,9 @@ function facts(parameters: JobParameters): Record<string, string | number | bool
         approvedBytes: parameters.approvedBytes ?? null,
       }
     case 'init':
-      return {}
+      return parameters.adopt === undefined
+        ? {}
+        : { vault: parameters.adopt.vault, place: parameters.adopt.place }
   }
 }
 

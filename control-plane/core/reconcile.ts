@@ -127,7 +127,8 @@ export function createReconcile(deps: ReconcileDeps) {
   /** Enters what the host read of snapshots nobody knew. What is not in the bucket is refused. */
   async function enter(asker: Asker, request: ReconcileRequest): Promise<void> {
     const { job, repository, vault } = await attempts.leased(asker, request)
-    if ((job.kind !== 'prune' && job.kind !== 'verify') || job.host !== repository.host) {
+    const allowed = job.kind === 'prune' || job.kind === 'verify' || job.kind === 'init'
+    if (!allowed || job.host !== repository.host) {
       throw new HoldfastError('forbidden', `a job of kind ${job.kind} enters no snapshots`)
     }
     const wanted = new Map(request.snapshots.map((snapshot) => [snapshot.id, snapshot]))

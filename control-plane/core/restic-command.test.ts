@@ -11,9 +11,13 @@ const s3: VaultPlace = {
   prefix: 'prod/',
   pathStyle: false,
 }
-const of = (place: VaultPlace, capabilities: VaultCapabilities | null) =>
+const of = (
+  place: VaultPlace,
+  capabilities: VaultCapabilities | null,
+  adoptedAt: string | null = null,
+) =>
   resticCommands(
-    { id: 'r1', vault: 'v1', place, capabilities },
+    { id: 'r1', vault: 'v1', place, adoptedAt, capabilities },
     { folder: (vault) => `/var/lib/hold fast/vaults/${vault}`, user: 'holdfast' },
   )
 
@@ -24,6 +28,11 @@ describe('the commands for stock restic', () => {
       "sudo -u holdfast env RESTIC_PASSWORD_FILE=recovery.password restic -r '/var/lib/hold fast/vaults/v1/repositories/r1'"
     expect(read).toBe(`${base} --no-lock snapshots`)
     expect(write).toBe(`${base} check`)
+  })
+
+  it('name the place of a repository that was there before', () => {
+    expect(of({ kind: 'disk' }, null, 'old/restic/').read).toContain('/vaults/v1/old/restic')
+    expect(of(s3, null, 'old/').read).toContain('/backups/old --no-lock')
   })
 
   it('on S3 read without a lock, and write where the probe saw that restic can', () => {

@@ -28,12 +28,15 @@ export function resticCommands(
     id: string
     vault: string
     place: VaultPlace
+    /** Where it lies, if not where the layout says. */
+    adoptedAt: string | null
     capabilities: VaultCapabilities | null
   },
   disk: DiskVaults | undefined,
 ): ResticCommands {
   const { place, capabilities } = repository
-  const prefix = repositoryPrefix(repository.id).replace(/\/$/, '')
+  const { adoptedAt } = repository
+  const prefix = (adoptedAt ?? repositoryPrefix(repository.id)).replace(/\/$/, '')
   if (place.kind === 'disk') {
     if (disk === undefined) {
       return { read: '', write: undefined, notes: ['the vault lies on another machine'] }
@@ -45,7 +48,7 @@ export function resticCommands(
       notes: [PASSWORD_NOTE, "run it on the control plane's machine"],
     }
   }
-  const path = `${place.bucket}/${place.prefix}${prefix}`
+  const path = `${place.bucket}/${adoptedAt === null ? place.prefix : ''}${prefix}`
   const keys = 'AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…'
   const lookup = place.pathStyle ? 'path' : 'dns'
   const s3 = `${keys} AWS_DEFAULT_REGION=${quote(place.region)} ${PASSWORD} restic -o s3.bucket-lookup=${lookup} -r ${quote(`s3:${place.endpoint.replace(/\/+$/, '')}/${path}`)}`

@@ -105,12 +105,13 @@ export function createStoreView(deps: StoreViewDeps) {
     request: z.infer<typeof listingRequest>,
   ): Promise<z.infer<typeof listingAnswer>> {
     const owned = await attempts.owned(asker, request)
+    // Each has cursors of its own.
+    if (request.what === 'condemned') return condemned(owned, request.cursor)
+    if (request.what === 'unknown-snapshots') return unknownSnapshots(owned, request.cursor)
     const [, begun, rest] = /^(\d{1,15})\.(.*)$/s.exec(request.cursor ?? '') ?? []
     if (request.cursor !== undefined && begun === undefined) {
       throw new HoldfastError('invalid', 'cursor: is not one of ours')
     }
-    if (request.what === 'condemned') return condemned(owned, request.cursor)
-    if (request.what === 'unknown-snapshots') return unknownSnapshots(owned, request.cursor)
     // Read before the first page: a prune that runs meanwhile makes the commit stale, never the listing false.
     const epoch = begun === undefined ? owned.repository.epoch : Number(begun)
     const prefix = repositoryPrefix(owned.repository.id) + folders[request.what]
@@ -157,12 +158,13 @@ export function createStoreView(deps: StoreViewDeps) {
     return { objects, epoch, ...(page.next === undefined ? {} : { next: page.next }) }
   }
 
-  /** Which snapshots a job may read: the one it was approved for, a backup its parent, verify and prune all. */
+  /** Which snapshots a job may read: the one it was approved for, a backup its parent; verify, prune and adoption all. */
   function permitSnapshot(owned: OwnedAttempt, id: string): void {
     const { parameters } = owned.job
     const allowed =
       parameters.kind === 'verify' ||
       parameters.kind === 'prune' ||
+      (parameters.kind === 'init' && parameters.adopt !== undefined) ||
       (parameters.kind === 'backup' && parameters.parent === id) ||
       ((parameters.kind === 'restore' || parameters.kind === 'browse') &&
         parameters.snapshot === id)

@@ -37,6 +37,7 @@ export const access: Readonly<Record<string, Access>> = {
   'POST /api/v1/jobs/restore': operators,
   'POST /api/v1/jobs/browse': operators,
   'POST /api/v1/jobs/verify': operators,
+  'POST /api/v1/jobs/adopt': admin,
   'GET /api/v1/jobs': operators,
   'GET /api/v1/jobs/:id': operators,
   'POST /api/v1/jobs/:id/cancel': operators,

@@ -150,6 +150,27 @@ const verify = createRoute({
   },
   responses: { ...problems, 202: json(job, 'The job') },
 })
+const adopt = createRoute({
+  method: 'post',
+  path: '/jobs/adopt',
+  summary: "Make an existing restic repository a host's own, without copying",
+  request: {
+    body: body(
+      z.strictObject({
+        host: host.describe('Id or name; it must have no backups'),
+        vault: z.string().max(255).describe('Id or name of the vault'),
+        prefix: z
+          .string()
+          .max(2_100)
+          .describe('Its path from the root of the bucket, or from the folder of a disk vault'),
+        sealedPassword: base64Of(8_192).describe(
+          "One of its passwords, sealed with age to the host's recipient",
+        ),
+      }),
+    ),
+  },
+  responses: { ...problems, 202: json(job, 'The job') },
+})
 const list = createRoute({
   method: 'get',
   path: '/jobs',
@@ -257,6 +278,9 @@ export function createJobRoutes(deps: { jobRequests: JobRequests; jobListing: Jo
     })
     .openapi(verify, async (c) => {
       return c.json(shown(await jobRequests.verify(c.req.valid('json'), c.get('identity'))), 202)
+    })
+    .openapi(adopt, async (c) => {
+      return c.json(shown(await jobRequests.adopt(c.req.valid('json'), c.get('identity'))), 202)
     })
     .openapi(list, async (c) => {
       const { cursor, limit, ...filter } = c.req.valid('query')

@@ -90,6 +90,7 @@ export function createPeople(deps: PeopleDeps) {
       fleet,
       catalogue,
       policies,
+      adoption: { vaults: deps.vaults, catalogue: stores.catalogue },
       wake: deps.wake,
       cancelled: deps.dispatch.cancelled,
     }),

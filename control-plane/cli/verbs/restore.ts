@@ -3,6 +3,7 @@ import type { RestoreTarget } from '../../../shared/backup/job.ts'
 import { toBase64, utf8 } from '../../../shared/bytes.ts'
 import { HoldfastError } from '../../../shared/errors.ts'
 import { answerOf } from '../api.ts'
+import { confirmRecipient } from '../confirm-recipient.ts'
 import type { Context } from '../context.ts'
 import { openEscrow } from '../escrow.ts'
 import { follow } from '../follow.ts'
@@ -120,10 +121,7 @@ function describe(target: RestoreTarget): string {
     : `new volume ${target.name}`
 }
 
-/**
- * The recovery password of the snapshot's repository, sealed to the other host. Whoever controls the
- * control plane could show a recipient of its own: so a person compares it with what the host itself shows.
- */
+/** The recovery password of the snapshot's repository, sealed to the other host. */
 async function passwordFor(context: Context, owner: string, options: Options): Promise<string> {
   if (options.identity === undefined) {
     throw new HoldfastError(
@@ -136,40 +134,8 @@ async function passwordFor(context: Context, owner: string, options: Options): P
   }
   const { hosts, repositories } = await context.api()
   const host = await answerOf(hosts[':host'].$get({ param: { host: options.host ?? '' } }))
-  await confirmRecipient(context, host.name, host.recipient, options.recipient)
+  await confirmRecipient(context, host, options.recipient, 'nothing was restored')
   const { escrows } = await answerOf(repositories[':id'].$get({ param: { id: owner } }))
   const password = await openEscrow(owner, escrows, await readIdentities(options.identity))
   return toBase64(await sealTo(host.recipient, utf8(password)))
-}
-
-async function confirmRecipient(
-  context: Context,
-  name: string,
-  shown: string,
-  given: string | undefined,
-): Promise<void> {
-  if (given !== undefined) {
-    if (given === shown) return
-    throw new HoldfastError(
-      'forbidden',
-      `--recipient is not the recipient the control plane has for ${name}`,
-      {
-        hint: `it has ${shown}; run \`holdfast-agent status\` on ${name}. If they differ, the control plane may be lying: do not go on`,
-      },
-    )
-  }
-  if (!context.interactive) {
-    throw new HoldfastError(
-      'invalid',
-      '--recipient is needed: without a terminal nobody can compare it',
-      {
-        hint: `run \`holdfast-agent status\` on ${name} and give its recipient`,
-      },
-    )
-  }
-  context.output.note(
-    `The password of the repository will be sealed to ${name}:\n\n  ${shown}\n\nCompare it with what \`holdfast-agent status\` shows there.`,
-  )
-  const answer = await context.ask('The same? Type yes: ')
-  if (answer !== 'yes') throw new HoldfastError('cancelled', 'nothing was restored')
 }

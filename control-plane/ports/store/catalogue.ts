@@ -55,6 +55,8 @@ export interface Repository {
   readonly vault: string
   readonly vaultName: string
   readonly place: VaultPlace
+  /** Where in its vault it lies, if it was there before us. */
+  readonly adoptedAt: string | null
   readonly capabilities: VaultCapabilities | null
   readonly state: 'absent' | 'initialising' | 'ready'
   readonly createdAt: Instant

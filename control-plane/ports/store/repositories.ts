@@ -12,6 +12,8 @@ export interface RepositoryState {
   readonly id: string
   readonly host: string
   readonly vault: string
+  /** Where in its vault it lies, if it was there before us. */
+  readonly place: string | null
   readonly state: 'absent' | 'initialising' | 'ready'
   readonly epoch: number
   readonly configSha256: string | null
@@ -36,6 +38,18 @@ export interface RepositoriesStore {
     files: InitialFiles & { readonly configSha256: string },
     escrow: Escrow,
     at: Instant,
+    trace: Trace,
+  ): Promise<boolean>
+  /**
+   * As `begin`, for a repository that lies there already: absent, or ready and without a snapshot → initialising,
+   * at its new place. False when it is neither, or when another repository has the place.
+   */
+  adopt(
+    repository: string,
+    at: { readonly vault: string; readonly place: string },
+    files: InitialFiles & { readonly configSha256: string },
+    escrow: Escrow,
+    now: Instant,
     trace: Trace,
   ): Promise<boolean>
   escrows(repository: string): Promise<Escrow[]>

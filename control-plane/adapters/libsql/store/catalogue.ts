@@ -36,6 +36,7 @@ const repositoryColumns = {
   vault: repositories.vault,
   vaultName: vaults.name,
   place: vaults.place,
+  adoptedAt: repositories.place,
   capabilities: vaults.capabilities,
   state: repositories.state,
   createdAt: repositories.createdAt,

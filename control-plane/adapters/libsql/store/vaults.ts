@@ -3,13 +3,14 @@ import type { Places } from '../../../../shared/vault/places.ts'
 import type { VaultsStore } from '../../../ports/store/vaults.ts'
 import { change } from '../change.ts'
 import type { Database } from '../client.ts'
-import { repositories, vaults } from '../schema.ts'
+import { vaults } from '../schema.ts'
 import { unlessTaken } from './constraint.ts'
 
 const columns = {
   ...getTableColumns(vaults),
-  places: sql<Places>`(SELECT json_group_object(${repositories.id}, ${repositories.place})
-    FROM ${repositories} WHERE ${repositories.vault} = ${vaults.id} AND ${repositories.place} IS NOT NULL)`.mapWith(
+  // Spelled out: where one table is read, the columns of another lose its name.
+  places: sql<Places>`(SELECT json_group_object(r.id, r.place) FROM repositories r
+    WHERE r.vault = vaults.id AND r.place IS NOT NULL)`.mapWith(
     (text: string) => JSON.parse(text) as Places,
   ),
 }
