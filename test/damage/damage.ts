@@ -4,6 +4,7 @@ import { damageOne, namedBy, storeOf, unrestorable, verify, type World } from '.
 
 export interface Round {
   readonly damage: readonly string[]
+  /** As an error; or as a hint, where an index file went whose packs hold nothing that others do not hold too. */
   readonly found: boolean
   /** Files that cannot be restored. */
   readonly lost: number
@@ -28,12 +29,16 @@ export async function damageAndVerify(world: World, seed: string): Promise<Round
   const lost = await unrestorable(world, store)
   return {
     damage,
-    found: !report.ok,
+    found: !report.ok || (indexGone(world, objects) && report.hints > 0),
     lost: lost.size,
     unnamed: [...lost].filter((file) => !named.has(file)),
     libelled: [...named].filter((file) => !lost.has(file)),
     objects,
   }
+}
+
+function indexGone(world: World, objects: ReadonlyMap<string, Buffer>): boolean {
+  return [...world.objects.keys()].some((key) => key.startsWith('index/') && !objects.has(key))
 }
 
 function isWhole(world: World, objects: ReadonlyMap<string, Buffer>): boolean {

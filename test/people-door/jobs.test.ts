@@ -279,6 +279,32 @@ describe('browse and verify', () => {
     expect((await page(0, 0)).status).toBe(404)
   })
 
+  it('verify takes a part of the data, or what one snapshot of the host needs', async () => {
+    const asked = async (readData: unknown) => {
+      const { status, body } = await post('verify', { host: 'web-1', readData }, operator)
+      return status === 202 ? (await rig.stores.jobRequests.get(body.id))?.parameters : status
+    }
+    const verify = { kind: 'verify' }
+    expect(await asked({ part: 2, of: 5 })).toEqual({ ...verify, readData: { part: 2, of: 5 } })
+    expect(await asked({ percent: 2.5 })).toEqual({ ...verify, readData: { percent: 2.5 } })
+    expect(await asked({ bytes: 500 })).toEqual({ ...verify, readData: { bytes: 500 } })
+    const random = { snapshot: 'random' }
+    expect(await asked(random)).toEqual({ ...verify, readData: random })
+    const whole = { snapshot: snapshot }
+    expect(await asked({ snapshot: snapshot.slice(0, 8) })).toEqual({ ...verify, readData: whole })
+    for (const wrong of [
+      { part: 6, of: 5 },
+      { percent: 0 },
+      { bytes: 0 },
+      { snapshot: 'x' },
+      'all',
+    ]) {
+      expect(await asked(wrong), JSON.stringify(wrong)).toBe(422)
+    }
+    const foreign = await post('verify', { host: 'db-1', readData: whole }, operator)
+    expect(foreign.status).toBe(404)
+  })
+
   it('verify asks for a repository that is there', async () => {
     expect((await post('verify', { host: 'web-1' }, operator)).status).toBe(202)
     await rig.database.write([
