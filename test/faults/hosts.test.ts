@@ -149,7 +149,7 @@ describe.skipIf(docker.missing ?? restic.missing)('A host', () => {
     expect((await backup()).outcome).toBe('succeeded')
   })
 
-  test('whose repository lost the end of a pack finds it by verifying, and restores nothing of it', async () => {
+  test('whose repository lost the end of a pack finds it by verifying, and restores all else', async () => {
     const { host, source, backup } = await hostWith('damaged')
     writeFileSync(join(source, 'large'), createSeeded('large').bytes(3_000_000))
     const { snapshot } = await backup()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Receipt } from '../../shared/backup/receipt.ts'
 import { useRestic } from '../rig/parts.ts'
+import { compareTrees } from '../support/compare-trees.ts'
 import { createSeeded } from '../support/seeded.ts'
 import { backupOf, restoreOf, runMover, startMover } from './drive.ts'
 import { damage, Refused } from './fake-plane.ts'
@@ -344,7 +345,7 @@ describe.skipIf(stock.missing)('the mover in trouble', () => {
     expect(readdirSync(target).sort()).toEqual(readdirSync(source).sort())
   })
 
-  it('finds flipped bits, and restores nothing of a damaged pack', async () => {
+  it('finds flipped bits, and restores all but the files of a damaged pack, which it names', async () => {
     const verified = await run({ parameters: { kind: 'verify', readData: true } })
     expect(verified.done).toMatchObject([{ outcome: 'succeeded' }])
     expect(verified.done[0]?.message).toMatch(
@@ -366,5 +367,17 @@ describe.skipIf(stock.missing)('the mover in trouble', () => {
     const target = scene.make('from damage')
     const ran = await run(restoreOf(lastReceipt().snapshot, 'v', target))
     expect(ran.done).toMatchObject([{ outcome: 'failed', reason: 'repository-damaged' }])
+    const [done] = ran.done
+    const lost = Number(/^(\d+) content-damaged, /.exec(done!.message!)![1])
+    expect(lost).toBeGreaterThan(0)
+    const { names } = JSON.parse(await openAge(done!.report!, scene.host.recovery.identity))
+    expect(names.filter((one: { what: string }) => one.what === 'content-damaged')).toHaveLength(
+      Math.min(lost, 50),
+    )
+    // Files without content in packs, and all directories, are there.
+    expect(done!.counts!.files).toBeGreaterThan(0)
+    expect(compareTrees(source, target, { ignoreSockets: true }).differences).not.toContainEqual(
+      expect.objectContaining({ aspect: 'missing' }),
+    )
   })
 })
