@@ -14,11 +14,11 @@ import { addHosts } from './verbs/host.ts'
 import { addJobs } from './verbs/job.ts'
 import { addLs } from './verbs/ls.ts'
 import { addPolicy } from './verbs/policy.ts'
-import { addRecovery } from './verbs/recovery.ts'
 import { addPrune } from './verbs/prune.ts'
+import { addRecovery } from './verbs/recovery.ts'
 import { addRestore } from './verbs/restore.ts'
-import { addServe } from './verbs/serve.ts'
 import { addRetention } from './verbs/retention.ts'
+import { addServe } from './verbs/serve.ts'
 import { addSnapshots } from './verbs/snapshots.ts'
 import { addSources } from './verbs/sources.ts'
 import { addToken } from './verbs/token.ts'
@@ -67,10 +67,10 @@ const verbs = [
   addRestore,
   addAdopt,
   addVerify,
-  addRecovery,
-  addAlert,
   addRetention,
   addPrune,
+  addRecovery,
+  addAlert,
   addAudit,
   addToken,
 ]

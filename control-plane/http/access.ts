@@ -38,6 +38,8 @@ export const access: Readonly<Record<string, Access>> = {
   'POST /api/v1/jobs/browse': operators,
   'POST /api/v1/jobs/verify': operators,
   'POST /api/v1/jobs/adopt': admin,
+  'POST /api/v1/jobs/prune': operators,
+  'POST /api/v1/jobs/:id/approve': admin,
   'GET /api/v1/jobs': operators,
   'GET /api/v1/jobs/:id': operators,
   'POST /api/v1/jobs/:id/cancel': operators,
@@ -46,13 +48,13 @@ export const access: Readonly<Record<string, Access>> = {
 
   'GET /api/v1/snapshots': operators,
   'GET /api/v1/snapshots/:id': operators,
-  'GET /api/v1/repositories': operators,
-  'GET /api/v1/repositories/:id': operators,
-
   'POST /api/v1/snapshots/:id/hold': operators,
   'DELETE /api/v1/snapshots/:id/hold': admin,
   'POST /api/v1/snapshots/:id/claim': admin,
   'GET /api/v1/retention/preview': operators,
+  'GET /api/v1/repositories': operators,
+  'GET /api/v1/repositories/:id': operators,
+
   'GET /api/v1/vaults': operators,
   'GET /api/v1/vaults/:vault': operators,
   'POST /api/v1/vaults': admin,

@@ -95,9 +95,9 @@ export function createPeople(deps: PeopleDeps) {
       cancelled: deps.dispatch.cancelled,
     }),
     policies: createPolicies({ ...basics, store: policies, fleet }),
-    vaults: deps.vaults,
     prunes,
     retention: deps.retention,
+    vaults: deps.vaults,
     authenticate: apiTokens.authenticate,
     failures: createFailedAttempts(clock),
     refused: (identity, route) =>
