@@ -1,14 +1,7 @@
 // All jobs of a batch, kind by kind, each with one end.
 
-import { runAdopt } from './adopt.ts'
-import { runBackups } from './backup.ts'
 import type { Batch, Job, JobOf } from './batch.ts'
-import { runBrowse } from './browse.ts'
-import { runInit } from './init.ts'
-import { runPrune } from './prune.ts'
 import type { JobEnd } from './reporter.ts'
-import { runRestore } from './restore.ts'
-import { runVerify } from './verify.ts'
 
 type Kind = Job['assigned']['parameters']['kind']
 
@@ -21,16 +14,21 @@ export async function runBatch(batch: Batch, jobs: readonly Job[]): Promise<void
   // A repository is made before it is written, and written before it is read.
   for (const job of jobs.filter(isOf('init'))) await alone(batch, job, makeOrAdopt)
   const backups = jobs.filter(isOf('backup'))
-  if (backups.length > 0) await runBackups(batch, backups)
-  for (const job of jobs.filter(isOf('prune'))) await alone(batch, job, runPrune)
-  for (const job of jobs.filter(isOf('verify'))) await alone(batch, job, runVerify)
-  for (const job of jobs.filter(isOf('restore'))) await alone(batch, job, runRestore)
-  for (const job of jobs.filter(isOf('browse'))) await alone(batch, job, runBrowse)
+  if (backups.length > 0) await (await import('./backup.ts')).runBackups(batch, backups)
+  for (const job of jobs.filter(isOf('prune')))
+    await alone(batch, job, async (...of) => (await import('./prune.ts')).runPrune(...of))
+  for (const job of jobs.filter(isOf('verify')))
+    await alone(batch, job, async (...of) => (await import('./verify.ts')).runVerify(...of))
+  for (const job of jobs.filter(isOf('restore')))
+    await alone(batch, job, async (...of) => (await import('./restore.ts')).runRestore(...of))
+  for (const job of jobs.filter(isOf('browse')))
+    await alone(batch, job, async (...of) => (await import('./browse.ts')).runBrowse(...of))
 }
 
-function makeOrAdopt(batch: Batch, job: JobOf<'init'>): Promise<JobEnd> {
+async function makeOrAdopt(batch: Batch, job: JobOf<'init'>): Promise<JobEnd> {
   const { adoptPassword } = job.prepared
-  return adoptPassword === undefined ? runInit(batch, job) : runAdopt(batch, job, adoptPassword)
+  if (adoptPassword === undefined) return (await import('./init.ts')).runInit(batch, job)
+  return (await import('./adopt.ts')).runAdopt(batch, job, adoptPassword)
 }
 
 async function alone<J extends Job>(
