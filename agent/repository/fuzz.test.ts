@@ -1,7 +1,9 @@
 // Foreign bytes: whatever they are, a parser ends soon, with a value or with an error of our own.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { openBlob } from './blob.ts'
+import { createMemoryStore } from '../storage/memory.ts'
+import { openBlob, type PackedBlob, sealBlob } from './blob.ts'
+import { packFaults } from './check-pack-data.ts'
 import { seal } from './cipher.ts'
 import { compress } from './compression.ts'
 import { openConfig } from './config-file.ts'
@@ -9,9 +11,13 @@ import { RepositoryError } from './errors.ts'
 import { idOf, systemRandom } from './id.ts'
 import { decodeIndex } from './index-file.ts'
 import { encodeKeyFile, openKeyFile, randomMasterKey } from './key-file.ts'
+import { objectKey } from './layout.ts'
 import { openLock, sealLock } from './lock-file.ts'
+import { OpeningRoom } from './opening-room.ts'
+import { OpenPack } from './pack.ts'
 import { decodeHeader, readHeader } from './pack-header.ts'
 import { decodeSnapshot } from './snapshot.ts'
+import { isSoundPack } from './sound-pack.ts'
 import { decodeTree, encodeTree, treeFaults } from './tree.ts'
 import { openUnpacked } from './unpacked.ts'
 
@@ -190,6 +196,50 @@ describe('binary parsers', () => {
       fc.property(anyBytes, (bytes) => onlyOurErrors(() => readHeader(key, bytes))),
       runs,
     )
+  })
+
+  test('a whole pack, damaged: the quick look and the thorough one agree, and nothing else is thrown', async () => {
+    const plains = [Buffer.alloc(5000, 'ab'), systemRandom(700), Buffer.from('{"nodes":[]}')]
+    const open = new OpenPack('data')
+    for (const plain of plains) {
+      open.add(
+        sealBlob({ key, type: 'data', id: idOf(plain), plain, level: 2, random: systemRandom }),
+      )
+    }
+    const whole = open.finish(key, systemRandom, false)
+    const looks = async (id: string, blobs: readonly PackedBlob[], bytes: Buffer) => {
+      const store = createMemoryStore()
+      store.objects.set(objectKey('data', id), bytes)
+      const pack = { id, blobs }
+      const room = new OpeningRoom()
+      const quick = await isSoundPack({ store, key, pack, size: bytes.length, room })
+      return { quick, faults: packFaults(key, pack, Buffer.from(bytes)) }
+    }
+    expect(await looks(whole.id, whole.blobs, whole.bytes)).toEqual({ quick: true, faults: [] })
+    // Half of them under the name that their bytes now have, so that the name gives nothing away.
+    const property = fc.asyncProperty(
+      mutations(whole.bytes),
+      fc.boolean(),
+      async (bytes, named) => {
+        const id = named ? idOf(bytes) : whole.id
+        const { quick, faults } = await looks(id, whole.blobs, bytes)
+        expect(quick).toBe(faults.length === 0)
+        expect(quick).toBe(bytes.equals(whole.bytes))
+      },
+    )
+    await fc.assert(property, { numRuns: runs.numRuns / 3 })
+    // What an index lies about a pack: lengths up to the limit, another type, another order.
+    const lie = fc.record({
+      at: fc.nat(2),
+      uncompressedLength: fc.oneof(fc.nat(2 ** 30), fc.constant(0)),
+      type: fc.constantFrom<'data' | 'tree'>('data', 'tree'),
+    })
+    const lies = fc.asyncProperty(lie, async ({ at, ...change }) => {
+      const blobs = whole.blobs.map((blob, i) => (i === at ? { ...blob, ...change } : blob))
+      const { quick, faults } = await looks(whole.id, blobs, whole.bytes)
+      expect(quick).toBe(faults.length === 0)
+    })
+    await fc.assert(lies, { numRuns: 200 })
   })
 
   test('an unpacked file: any plaintext, and zstd frames damaged', () => {

@@ -4,7 +4,7 @@ import { growingHash, idOfLong } from './background-hash.ts'
 import { type PackedBlob, plainLength } from './blob.ts'
 import type { PackToCheck } from './check-pack-data.ts'
 import { ivBytes, macBytes, open, openInto, type SealingKey } from './cipher.ts'
-import { decompressInto } from './compression.ts'
+import { decompress, decompressInto } from './compression.ts'
 import { RepositoryError } from './errors.ts'
 import { idOf } from './id.ts'
 import { objectKey } from './layout.ts'
@@ -14,6 +14,8 @@ import { release } from './release.ts'
 
 /** Bytes asked for at a time, unless one blob is longer: at 50 ms of latency two of them under way fill 1 Gbit/s. */
 const pieceLimit = 2 * 1024 * 1024
+/** Ours have at most 8 MiB; those of other programs may be longer. Bytes. */
+const usualBlob = 8 * 1024 * 1024
 /** Longer blobs than this are hashed beside this thread. */
 const longBlob = 128 * 1024
 
@@ -97,14 +99,22 @@ async function opens(
   sealed: Uint8Array,
   room: OpeningRoom,
 ): Promise<boolean> {
+  const length = plainLength(blob)
   let plain: Uint8Array = sealed.subarray(ivBytes, sealed.length - macBytes)
   openInto(key, sealed, plain)
   if (blob.uncompressedLength > 0) {
-    const into = room.of(plainLength(blob))
-    if (decompressInto(plain, into) !== into.length) return false
+    if (length > usualBlob) {
+      // Memory for this is taken only once the frame itself says that it holds so much.
+      const long = decompress(plain, length)
+      const same = long.length === length && (await idOfLong(long)) === blob.id
+      release(long)
+      return same
+    }
+    const into = room.of(length)
+    if (decompressInto(plain, into) !== length) return false
     plain = into
   }
-  const id = plain.length < longBlob ? idOf(plain) : await idOfLong(plain)
+  const id = length < longBlob ? idOf(plain) : await idOfLong(plain)
   return id === blob.id
 }
 
