@@ -26,6 +26,7 @@ const ofRepository: Readonly<Record<RepositoryErrorCode, Reason>> = {
   'unknown-blob': 'repository-damaged',
   'invalid-input': 'internal-error',
   'self-check-failed': 'internal-error',
+  'worker-lost': 'internal-error',
   'writer-broken': 'internal-error', // its cause says more, and is looked at first
   cancelled: 'cancelled-by-person',
 }

@@ -56,15 +56,28 @@ export function sealInto(
   iv: Uint8Array,
   into: Uint8Array,
 ): void {
+  assertLength(into, plaintext.length + sealOverhead)
+  const end = ivBytes + plaintext.length
+  sealApart(key, plaintext, iv, into.subarray(ivBytes, end), into.subarray(end))
+  into.set(iv, 0)
+}
+
+/**
+ * As `sealInto`, for a caller who puts `iv ‖ ciphertext ‖ tag` together later. `ciphertext` is as long as `plaintext`
+ * and may be the same bytes; `tag` takes 16.
+ */
+export function sealApart(
+  key: SealingKey,
+  plaintext: Uint8Array,
+  iv: Uint8Array,
+  ciphertext: Uint8Array,
+  tag: Uint8Array,
+): void {
   if (iv.length !== ivBytes || isZero(iv)) {
     throw new RepositoryError('invalid-input', 'an IV must be 16 bytes and not all zero')
   }
-  assertLength(into, plaintext.length + sealOverhead)
-  const end = ivBytes + plaintext.length
-  into.set(iv, 0)
-  const ciphertext = into.subarray(ivBytes, end)
   primitives.aes256Ctr(key.encrypt, iv, plaintext, ciphertext)
-  writeMac(key, iv, ciphertext, into.subarray(end))
+  writeMac(key, iv, ciphertext, tag)
 }
 
 /** The plaintext of `sealed`, once its MAC was found right. Rejects with `damaged`. */
@@ -76,21 +89,39 @@ export function open(key: SealingKey, sealed: Uint8Array): Buffer {
 
 /** As `open`, into a buffer 32 bytes shorter than `sealed`, which may be the ciphertext's own place in `sealed`. */
 export function openInto(key: SealingKey, sealed: Uint8Array, into: Uint8Array): void {
-  if (!macMatches(key, sealed)) throw damaged('a sealed message fails its MAC')
-  const ciphertext = sealed.subarray(ivBytes, sealed.length - macBytes)
-  primitives.aes256Ctr(key.encrypt, sealed.subarray(0, ivBytes), ciphertext, into)
+  if (sealed.length < sealOverhead) throw damaged('a sealed message fails its MAC')
+  const end = sealed.length - macBytes
+  const ciphertext = sealed.subarray(ivBytes, end)
+  openApart(key, sealed.subarray(0, ivBytes), ciphertext, sealed.subarray(end), into)
+}
+
+/** As `openInto`, where the parts of a sealed message lie apart. */
+export function openApart(
+  key: SealingKey,
+  iv: Uint8Array,
+  ciphertext: Uint8Array,
+  tag: Uint8Array,
+  into: Uint8Array,
+): void {
+  if (!tagMatches(key, iv, ciphertext, tag)) throw damaged('a sealed message fails its MAC')
+  primitives.aes256Ctr(key.encrypt, iv, ciphertext, into)
 }
 
 /** Whether `sealed` was made under `key`; false also for what is too short or has an all-zero IV. */
 export function macMatches(key: SealingKey, sealed: Uint8Array): boolean {
   if (sealed.length < sealOverhead) return false
-  const iv = sealed.subarray(0, ivBytes)
-  if (isZero(iv)) return false
   const end = sealed.length - macBytes
-  writeMac(key, iv, sealed.subarray(ivBytes, end), expectedTag)
+  const iv = sealed.subarray(0, ivBytes)
+  return tagMatches(key, iv, sealed.subarray(ivBytes, end), sealed.subarray(end))
+}
+
+function tagMatches(key: SealingKey, iv: Uint8Array, ct: Uint8Array, tag: Uint8Array): boolean {
+  if (isZero(iv)) return false
+  assertLength(tag, macBytes)
+  writeMac(key, iv, ct, expectedTag)
   // Every byte is looked at, so that the time taken does not tell how much of a forged tag was right.
   let difference = 0
-  for (let i = 0; i < macBytes; i++) difference |= expectedTag[i]! ^ sealed[end + i]!
+  for (let i = 0; i < macBytes; i++) difference |= expectedTag[i]! ^ tag[i]!
   return difference === 0
 }
 

@@ -16,6 +16,7 @@ export const repositoryErrors = {
   'unknown-blob': { retryable: false, exitCode: 1 }, // no live index file lists this blob
   'invalid-input': { retryable: false, exitCode: 1 }, // the caller asked for what the format cannot hold
   'self-check-failed': { retryable: false, exitCode: 1 }, // what was just sealed did not open again: broken memory or a bug
+  'worker-lost': { retryable: false, exitCode: 1 }, // a thread of the writer ended: out of memory, or killed
   'writer-broken': { retryable: false, exitCode: 1 }, // an earlier write failed; start a new writer
   cancelled: { retryable: false, exitCode: 130 }, // the caller's signal fired
 } as const

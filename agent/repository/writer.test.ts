@@ -162,7 +162,7 @@ describe('the writer', () => {
         most = Math.max(most, ++atOnce)
         expect(bytes.length).toBeLessThan(packTarget + 9 * MiB)
         expect(md5).toBeUndefined()
-        await new Promise((resolve) => setTimeout(resolve, 5))
+        await new Promise((resolve) => setTimeout(resolve, 200)) // slower than packs are made
         atOnce--
         stored.add(id)
       },
@@ -229,7 +229,7 @@ describe('the writer', () => {
     const { store, repository, index, writer } = scratchRepository()
     const packs: Pack[] = []
     const killed = writer({
-      onPack: async (pack) => void packs.push(pack),
+      onPack: async (pack) => void packs.push({ ...pack, bytes: Buffer.from(pack.bytes) }),
       onIndex: () => Promise.reject(),
     })
     const data = systemRandom(3 * MiB)

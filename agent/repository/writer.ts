@@ -1,24 +1,25 @@
 // Writing into a repository: what is not known yet is sealed, packed, stored, and only then indexed.
-import { type BlobType, sealBlob } from './blob.ts'
-import { Chunker, chunkerTables } from './chunker.ts'
+import { availableParallelism } from 'node:os'
+import type { BlobType } from './blob.ts'
+import { chunkerTables, minChunk } from './chunker.ts'
+import { ivBytes, macBytes, sealOverhead } from './cipher.ts'
 import { defaultCompressionLevel } from './compression.ts'
 import { RepositoryError } from './errors.ts'
-import { type Clock, type Id, idOf, type Random } from './id.ts'
+import { type Feed, type FileBytes, feedOf } from './file-bytes.ts'
+import { giveBackLargeBuffers } from './give-back-memory.ts'
+import type { Clock, Id, Random } from './id.ts'
 import type { BlobIndex } from './index.ts'
-import { encodeIndex, fullIndex, type IndexedPack, indexAge } from './index-file.ts'
-import { type OpenPack, type Pack, PackSpread } from './pack.ts'
+import type { IndexedPack } from './index-file.ts'
+import { type Pack, PackBuffers } from './pack.ts'
+import { type IndexFile, PackSender, type SealedParts } from './pack-sender.ts'
 import type { Repository } from './repository.ts'
+import { SealPool } from './seal-pool.ts'
+import { type BatchedBlob, SmallBlobs, slabBytes } from './small-blobs.ts'
+import { StreamWindow } from './stream-window.ts'
 import { encodeTree, type TreeNode } from './tree.ts'
 import { nextTurn } from './turn.ts'
-import { sealUnpacked } from './unpacked.ts'
 
-/** An index file ready to be stored under `index/<id>`. */
-export interface IndexFile {
-  readonly id: Id
-  readonly bytes: Buffer
-  /** The packs it lists; each was stored before. */
-  readonly packs: readonly Id[]
-}
+export type { IndexFile }
 
 export interface WriterOptions {
   readonly repository: Repository
@@ -32,8 +33,10 @@ export interface WriterOptions {
   readonly onIndex: (file: IndexFile) => Promise<void>
   /** zstd level 1–22, 0 for none. Defaults to 2. */
   readonly compressionLevel?: number
-  /** Packs on their way at a time; each holds about 16 MiB. Defaults to 3. */
+  /** Packs on their way at a time; each holds about 17 MiB. Defaults to 3. */
   readonly uploads?: number
+  /** Threads that hash, compress and seal; 0 leaves it to this one. Defaults to the number of cores, 4 at most. */
+  readonly workers?: number
   /** Give each pack an MD5, for stores that check nothing better. Defaults to false. */
   readonly md5?: boolean
 }
@@ -55,10 +58,35 @@ export interface SavedFile {
   readonly added: Added
 }
 
+/** What a writer holds at the moment. */
+export interface WriterMemory {
+  /** Bytes of buffers, whether filled or not. */
+  readonly buffers: number
+  /** Packs being filled, waiting and on their way. */
+  readonly packs: number
+}
+
 const nothing: Added = { blobs: 0, bytes: 0, packedBytes: 0 }
 const usualUploads = 3
-/** Bytes worked on before the event loop gets a turn: about 20 ms. */
-const bytesPerTurn = 4 * 1024 * 1024
+/** More threads than this wait for the one that reads and cuts. */
+const mostWorkers = 4
+/** Large files being cut at a time: one keeps all threads busy, another is read while that one ends. */
+const windowCount = 2
+/** Bytes cut before the event loop gets a turn: about a millisecond. */
+const bytesPerTurn = 1024 * 1024
+
+/** What a blob becomes. */
+interface SavedBlob {
+  readonly id: Id
+  readonly added: Added
+}
+
+/** A blob in shared memory, to be saved. */
+interface BlobSpan {
+  readonly type: BlobType
+  readonly offset: number
+  readonly length: number
+}
 
 /**
  * A writer of one run. After any failure it is broken and says so: what was stored stays, unindexed and
@@ -67,96 +95,106 @@ const bytesPerTurn = 4 * 1024 * 1024
 export class RepositoryWriter {
   readonly #options: WriterOptions
   readonly #level: number
-  readonly #uploads: number
+  readonly #pool: SealPool
+  readonly #small: SmallBlobs<SavedBlob>
   readonly #chunkerTables
-  readonly #idleChunkers: Chunker[] = []
-  readonly #spread: { readonly [type in BlobType]: PackSpread }
-  /** Blobs of packs that are not stored yet: known to this writer, and to nobody else. */
-  readonly #pending: { readonly [type in BlobType]: Set<Id> } = { data: new Set(), tree: new Set() }
-  readonly #onTheWay = new Set<Promise<void>>()
-  /** Stored packs that no index file lists yet. */
-  #unlisted: IndexedPack[] = []
-  #unlistedBlobs = 0
-  #oldestUnlisted = 0
-  #indexing: Promise<void> = Promise.resolve()
-  #indexFiles: Id[] = []
-  #packs: Id[] = []
+  readonly #windows: StreamWindow[] = []
+  #windowsMade = 0
+  readonly #waitForWindow: (() => void)[] = []
+  readonly #sender: PackSender
+  /** Calls that save something and did not return yet. */
+  #saving = 0
   #sinceTurn = 0
   #failure: { readonly cause: unknown } | undefined
 
   constructor(options: WriterOptions) {
+    const { repository } = options
+    const { workers = Math.min(mostWorkers, availableParallelism()) } = options
     this.#options = options
     this.#level = options.compressionLevel ?? defaultCompressionLevel
-    this.#uploads = options.uploads ?? usualUploads
-    this.#chunkerTables = chunkerTables(options.repository.polynomial)
-    this.#spread = {
-      data: new PackSpread('data', options.random),
-      tree: new PackSpread('tree', options.random),
-    }
+    this.#chunkerTables = chunkerTables(repository.polynomial)
+    this.#pool = new SealPool(repository.masterKey, workers)
+    this.#small = new SmallBlobs({
+      work: (memory, blobs) => this.#saveBatch(memory, blobs),
+      isBusy: () => this.#pool.isBusy,
+    })
+    this.#pool.onIdle = () => this.#small.send()
+    this.#sender = new PackSender(
+      {
+        ...options,
+        pool: this.#pool,
+        broken: (cause) => this.#break(cause),
+        assertUsable: () => this.#assertUsable(),
+      },
+      options.uploads ?? usualUploads,
+    )
   }
 
   /** Whether a blob needs no saving: it is in the repository, or on its way there through this writer. */
   knows(type: BlobType, id: Id): boolean {
-    return this.#pending[type].has(id) || this.#options.index.has(type, id)
+    return this.#sender.pending[type].has(id) || this.#options.index.has(type, id)
+  }
+
+  /** From now on so many threads work; 0 leaves all to this one. */
+  setWorkers(count: number): void {
+    this.#pool.setThreads(count)
+  }
+
+  /** From now on so many packs are on their way at a time, 1 at least. */
+  setUploads(count: number): void {
+    this.#sender.setUploads(Math.max(1, count))
+  }
+
+  /** What the writer holds now. */
+  get memory(): WriterMemory {
+    const windows = this.#windowsMade * StreamWindow.bytes
+    return {
+      buffers: this.#small.held + windows + this.#sender.packs * PackBuffers.bytes,
+      packs: this.#sender.packs,
+    }
   }
 
   /** Save one blob; `plain` is lent until the promise settles. */
-  async saveBlob(type: BlobType, plain: Uint8Array): Promise<{ id: Id; added: Added }> {
+  async saveBlob(type: BlobType, plain: Uint8Array): Promise<SavedBlob> {
     this.#assertUsable()
-    const id = idOf(plain)
-    if (this.knows(type, id)) return { id, added: nothing }
-    this.#pending[type].add(id)
-    const { repository, random } = this.#options
-    try {
-      const key = repository.masterKey
-      const blob = sealBlob({ key, type, id, plain, level: this.#level, random })
-      // Counted now: a full pack takes the sealed bytes with it and frees them.
-      const added = { blobs: 1, bytes: plain.length, packedBytes: blob.sealed.length }
-      const full = this.#spread[type].add(blob)
-      if (full !== undefined) await this.#send(full)
-      return { id, added }
-    } catch (cause) {
-      throw this.#break(cause)
-    }
+    if (plain.length <= slabBytes) return this.#small.save(type, [plain], plain.length)
+    // Rare: the listing of a large directory. Its memory goes with it.
+    const memory = new SharedArrayBuffer(plain.length)
+    Buffer.from(memory).set(plain)
+    return (await this.#saveSpans(memory, [{ type, offset: 0, length: plain.length }]))[0]!
   }
 
   /**
-   * Save a file's bytes, cut into chunks. Each buffer is used up before the next is asked for, so a reader may
-   * fill the same one again. What `chunks` throws passes through and leaves the writer usable.
+   * Save a file's bytes, cut into chunks. Each buffer of an iterable is used up before the next is asked for, so a reader
+   * may fill the same one again; a feed is asked to put its bytes where they will be worked on. What the source throws
+   * passes through and leaves the writer usable. Small files given as an array are gathered: save many at a time.
    */
-  async saveFile(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<SavedFile> {
-    const content: Id[] = []
-    let size = 0n
-    let added = nothing
-    const save = async (chunk: Buffer) => {
-      const saved = await this.saveBlob('data', chunk)
-      await this.#breathe(chunk.length)
-      content.push(saved.id)
-      size += BigInt(chunk.length)
-      added = sum(added, saved.added)
-    }
-    const chunker = this.#idleChunkers.pop() ?? new Chunker(this.#chunkerTables)
-    try {
-      for await (const bytes of chunks) {
-        for (let from = 0; from < bytes.length; ) {
-          from += chunker.take(bytes, from)
-          for (let chunk = chunker.next(); chunk !== undefined; chunk = chunker.next()) {
-            await save(chunk)
-            chunker.drop(chunk)
-          }
-        }
+  async saveFile(source: FileBytes): Promise<SavedFile> {
+    this.#assertUsable()
+    if (Array.isArray(source)) {
+      const parts: readonly Uint8Array[] = source
+      const length = parts.reduce((sum, part) => sum + part.length, 0)
+      if (length === 0) return { content: [], size: 0n, added: nothing }
+      // No border can come before, so it is one chunk.
+      if (length < minChunk) {
+        const { id, added } = await this.#small.save('data', parts, length)
+        return { content: [id], size: BigInt(length), added }
       }
-      const last = chunker.rest()
-      if (last !== undefined) await save(last)
-    } finally {
-      chunker.reset()
-      this.#idleChunkers.push(chunker)
     }
-    return { content, size, added }
+    const window = await this.#takeWindow()
+    const copied = 'read' in source ? undefined : feedOf(source)
+    try {
+      return await this.#saveStream(copied ?? (source as Feed), window)
+    } finally {
+      await copied?.end()
+      window.reset()
+      this.#windows.push(window)
+      this.#waitForWindow.shift()?.()
+    }
   }
 
   /** Save a directory's listing; `nodes` in strict order of their raw names. */
-  async saveTree(nodes: Iterable<TreeNode>): Promise<{ id: Id; added: Added }> {
+  async saveTree(nodes: Iterable<TreeNode>): Promise<SavedBlob> {
     return this.saveBlob('tree', encodeTree(nodes))
   }
 
@@ -166,7 +204,7 @@ export class RepositoryWriter {
    */
   adoptPack(pack: IndexedPack): void {
     this.#assertUsable()
-    this.#stored(pack)
+    this.#sender.stored(pack)
   }
 
   /**
@@ -176,83 +214,152 @@ export class RepositoryWriter {
   async flush(): Promise<{ packs: Id[]; indexFiles: Id[] }> {
     this.#assertUsable()
     try {
-      for (const type of ['data', 'tree'] as const) {
-        for (const pack of this.#spread[type].drain()) await this.#send(pack)
-      }
-      await Promise.all(this.#onTheWay)
-      this.#assertUsable()
-      this.#startIndexFile()
-      await this.#indexing
-      this.#assertUsable()
+      const stored = await this.#sender.flush()
+      if (this.#saving === 0) await this.#pool.close()
+      return stored
     } catch (cause) {
       throw this.#break(cause)
     }
-    const stored = { packs: this.#packs, indexFiles: this.#indexFiles }
-    this.#packs = []
-    this.#indexFiles = []
-    return stored
   }
 
-  /** Cutting and hashing known content never waits by itself: give uploads and messages their turn. */
+  /** End the threads. To be called whenever a writer is given up, whatever state it is in. */
+  async close(): Promise<void> {
+    this.#failure ??= { cause: new RepositoryError('cancelled', 'the writer was closed') }
+    await this.#pool.close()
+  }
+
+  async #takeWindow(): Promise<StreamWindow> {
+    for (;;) {
+      const window = this.#windows.pop()
+      if (window !== undefined) return window
+      if (this.#windowsMade < windowCount) {
+        this.#windowsMade++
+        return new StreamWindow(this.#chunkerTables)
+      }
+      await new Promise<void>((go) => this.#waitForWindow.push(go))
+    }
+  }
+
+  async #saveStream(feed: Feed, window: StreamWindow): Promise<SavedFile> {
+    const saved: Promise<SavedBlob>[] = []
+    let size = 0
+    /** The first chunk that could not be saved, known before its turn comes. */
+    let failed: { readonly cause: unknown } | undefined
+    const saveNext = (last: boolean): boolean => {
+      const chunk = window.next(last)
+      if (chunk === undefined) return false
+      const { offset, length } = chunk
+      const one = this.#saveSpans(window.memory, [{ type: 'data', offset, length }])
+        .then(([blob]) => blob!)
+        .finally(() => chunk.leave())
+      one.catch((cause) => {
+        failed ??= { cause }
+      })
+      saved.push(one)
+      return true
+    }
+    try {
+      for (;;) {
+        let room = window.room()
+        while (room === undefined) {
+          await window.untilRoom()
+          if (failed !== undefined) throw failed.cause
+          room = window.room()
+        }
+        const count = await feed.read(room)
+        if (failed !== undefined) throw failed.cause
+        if (count === 0) break
+        window.fill(count)
+        size += count
+        while (saveNext(false)) await this.#breathe(0)
+        await this.#breathe(count)
+      }
+      while (saveNext(true)) await this.#breathe(0)
+      const blobs = await Promise.all(saved)
+      const added = blobs.reduce((total, blob) => sum(total, blob.added), nothing)
+      return { content: blobs.map((blob) => blob.id), size: BigInt(size), added }
+    } finally {
+      // Threads may still be at work on the window.
+      await Promise.allSettled(saved)
+    }
+  }
+
+  async #saveBatch(
+    memory: SharedArrayBuffer,
+    batch: readonly BatchedBlob<SavedBlob>[],
+  ): Promise<void> {
+    try {
+      const saved = await this.#saveSpans(memory, batch)
+      for (const [i, blob] of batch.entries()) blob.resolve(saved[i]!)
+    } catch (cause) {
+      for (const blob of batch) blob.reject(cause)
+    }
+  }
+
+  /** Save blobs that lie in shared memory, where they are overwritten. */
+  async #saveSpans(memory: SharedArrayBuffer, spans: readonly BlobSpan[]): Promise<SavedBlob[]> {
+    this.#saving++
+    try {
+      const { ids } = await this.#pool.do<'hash'>({ kind: 'hash', memory, spans: flat(spans) })
+      this.#assertUsable()
+      const unknown: number[] = []
+      for (const [i, { type }] of spans.entries()) {
+        if (this.knows(type, ids[i]!)) continue
+        this.#sender.pending[type].add(ids[i]!)
+        unknown.push(i)
+      }
+      const saved = ids.map((id): SavedBlob => ({ id, added: nothing }))
+      if (unknown.length === 0) return saved
+      const sealing = unknown.map((i) => spans[i]!)
+      const ivs = this.#ivs(sealing.length)
+      const { lengths, tags } = await this.#pool.do<'seal'>({
+        kind: 'seal',
+        memory,
+        spans: flat(sealing),
+        ids: unknown.map((i) => ids[i]!),
+        // Trees are always compressed, as restic does.
+        levels: sealing.map(({ type }) => (type === 'tree' ? this.#level || 1 : this.#level)),
+        ivs,
+      })
+      const sealed = unknown.map((i, at): SealedParts => {
+        const { type, offset, length: plainLength } = spans[i]!
+        const ciphertext = new Uint8Array(memory, offset, lengths[2 * at]!)
+        const length = ciphertext.length + sealOverhead
+        saved[i] = { id: ids[i]!, added: { blobs: 1, bytes: plainLength, packedBytes: length } }
+        return {
+          ...{ id: ids[i]!, type, length, uncompressedLength: lengths[2 * at + 1]! },
+          write(room) {
+            room.set(ivs.subarray(at * ivBytes, (at + 1) * ivBytes))
+            room.set(ciphertext, ivBytes)
+            room.set(tags.subarray(at * macBytes, (at + 1) * macBytes), length - macBytes)
+          },
+        }
+      })
+      await this.#sender.add(sealed)
+      return saved
+    } catch (cause) {
+      throw this.#break(cause)
+    } finally {
+      this.#saving--
+    }
+  }
+
+  /** Fresh IVs. */
+  #ivs(count: number): Buffer {
+    for (;;) {
+      const ivs = this.#options.random(count * ivBytes)
+      // One in 2^128 is all zero; restic refuses such an IV when it opens, so it must never be written.
+      const zero = (i: number) => ivs.subarray(i * ivBytes, (i + 1) * ivBytes).every((b) => b === 0)
+      if (!Array.from({ length: count }, (_, i) => zero(i)).includes(true)) return ivs
+    }
+  }
+
+  /** Reading and cutting never waits by itself: give uploads, answers and messages their turn. */
   async #breathe(bytes: number): Promise<void> {
     this.#sinceTurn += bytes
     if (this.#sinceTurn < bytesPerTurn) return
     this.#sinceTurn = 0
     await nextTurn()
-  }
-
-  /** Finish a pack and start storing it; waits while too many are on their way. */
-  async #send(open: OpenPack): Promise<void> {
-    const { repository, random, onPack, md5 = false } = this.#options
-    const pack = open.finish(repository.masterKey, random, md5)
-    while (this.#onTheWay.size >= this.#uploads) await Promise.race(this.#onTheWay)
-    this.#assertUsable()
-    const sent = onPack(pack)
-      .then(() => {
-        // If we die here the pack is stored and unlisted: harmless, and found again through the journal.
-        this.#packs.push(pack.id)
-        this.#stored(pack)
-        for (const blob of pack.blobs) this.#pending[blob.type].delete(blob.id)
-      })
-      .catch((cause) => {
-        this.#break(cause)
-      })
-    const tracked = sent.finally(() => this.#onTheWay.delete(tracked))
-    this.#onTheWay.add(tracked)
-  }
-
-  #stored(pack: IndexedPack): void {
-    const { index, clock } = this.#options
-    const listed = { id: pack.id, blobs: pack.blobs }
-    index.addPack(listed)
-    if (this.#unlisted.length === 0) this.#oldestUnlisted = clock.now()
-    this.#unlisted.push(listed)
-    this.#unlistedBlobs += pack.blobs.length
-    const old = clock.now() - this.#oldestUnlisted >= indexAge
-    if (this.#unlistedBlobs >= fullIndex || old) this.#startIndexFile()
-  }
-
-  /** Begin to store an index file of all packs that are stored and unlisted. One at a time. */
-  #startIndexFile(): void {
-    const packs = this.#unlisted
-    if (packs.length === 0) return
-    this.#unlisted = []
-    this.#unlistedBlobs = 0
-    this.#indexing = this.#indexing
-      .then(() => this.#storeIndexFile(packs))
-      .catch((cause) => {
-        this.#break(cause)
-      })
-  }
-
-  async #storeIndexFile(packs: readonly IndexedPack[]): Promise<void> {
-    if (this.#failure !== undefined) return
-    const { repository, random, index, onIndex } = this.#options
-    const ids = packs.map((pack) => pack.id)
-    const { id, bytes } = sealUnpacked(repository.masterKey, encodeIndex(packs), random)
-    await onIndex({ id, bytes, packs: ids })
-    index.adopt(id, ids)
-    this.#indexFiles.push(id)
   }
 
   #assertUsable(): void {
@@ -263,6 +370,7 @@ export class RepositoryWriter {
   #break(cause: unknown): unknown {
     if (cause instanceof RepositoryError && cause.code === 'writer-broken') return cause
     this.#failure ??= { cause }
+    this.#pool.close()
     return cause
   }
 
@@ -273,7 +381,12 @@ export class RepositoryWriter {
 }
 
 export function createWriter(options: WriterOptions): RepositoryWriter {
+  giveBackLargeBuffers()
   return new RepositoryWriter(options)
+}
+
+function flat(spans: readonly BlobSpan[]): number[] {
+  return spans.flatMap(({ offset, length }) => [offset, length])
 }
 
 function sum(a: Added, b: Added): Added {

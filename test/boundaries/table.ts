@@ -49,6 +49,8 @@ agent/config                   | shared agent/storage agent/state               
 agent/main                     | shared agent/log agent/state agent/storage agent/control agent/jobs agent/docker agent/config | node                   | the supervisor is put together here, and the mover is a process of its own
 agent/main.ts                  | shared agent/log agent/state agent/config agent/main | node commander                             | the command line picks a verb and does nothing itself
 
+infra/wasm                     |                                                      | node                                       | it writes a file that is checked in, and nothing runs it
+
 test                           | *                                                    | node *                                     | a proof may look everywhere
 `
 
