@@ -10,6 +10,7 @@ import { newId } from '../../shared/ids.ts'
 import { enrolText, type Grant } from '../../shared/protocol/calls.ts'
 import type { AssignedJob, FromControl, Run } from '../../shared/protocol/from-control.ts'
 import { connectBytes } from '../../shared/protocol/hello.ts'
+import { PROTOCOL_VERSION } from '../../shared/protocol/version.ts'
 import { systemClock, systemRandom } from '../support/system-clock.ts'
 import { type Door, ORIGIN, offerEnrolment } from './door.ts'
 
@@ -78,6 +79,7 @@ export class Agent {
   url: string
   boot = uuid()
   machine = 'machine-1'
+  protocol = PROTOCOL_VERSION
   session = ''
   socket: WebSocket | undefined
   readonly frames: FromControl[] = []
@@ -100,8 +102,8 @@ export class Agent {
   }
 
   hello() {
-    const { host, boot, machine } = this
-    return { type: 'hello', protocol: 1, host, boot, machine, version: '0.1.0' }
+    const { host, boot, machine, protocol } = this
+    return { type: 'hello', protocol, host, boot, machine, version: '0.1.0' }
   }
 
   prove(challenge: { nonce: string; time: string }, origin = ORIGIN) {

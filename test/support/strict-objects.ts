@@ -23,6 +23,10 @@ export interface StrictObjects extends Objects {
   calm(): void
   /** While set, everything fails. */
   away: boolean
+  /** What a test allows to be removed, beside locks. */
+  mayRemove: (key: string) => boolean
+  /** When the store says an object was written, in ms; the beginning of time unless a test says otherwise. */
+  readonly modified: Map<string, number>
 }
 
 export function createStrictObjects(clock: Clock): StrictObjects {
@@ -53,6 +57,8 @@ export function createStrictObjects(clock: Clock): StrictObjects {
     violations,
     calls,
     away: false,
+    mayRemove: () => false,
+    modified: new Map(),
     failNext: (operation, fault) => {
       faults.set(operation, [...(faults.get(operation) ?? []), fault])
     },
@@ -94,7 +100,11 @@ export function createStrictObjects(clock: Clock): StrictObjects {
           .filter((key) => key.startsWith(prefix) && key > (cursor ?? ''))
           .sort()
         const page = keys.slice(0, limit)
-        const found = page.map((key) => ({ key, bytes: contents.get(key)!.length, modifiedAt: 0 }))
+        const found = page.map((key) => ({
+          key,
+          bytes: contents.get(key)!.length,
+          modifiedAt: objects.modified.get(key) ?? 0,
+        }))
         return { objects: found, ...(keys.length > limit ? { next: page.at(-1)! } : {}) }
       }),
     get: (key, maxBytes) =>
@@ -108,7 +118,7 @@ export function createStrictObjects(clock: Clock): StrictObjects {
     put: (key, bytes) => asked('put', () => write(key, bytes)),
     remove: (key) =>
       asked('remove', () => {
-        if (!key.includes('/locks/')) violations.push(`removed ${key}`)
+        if (!key.includes('/locks/') && !objects.mayRemove(key)) violations.push(`removed ${key}`)
         contents.delete(key)
       }),
     time: async () => clock.now(),
