@@ -1,35 +1,62 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Chunker, chunkerTables, maxChunk, minChunk } from './chunker.ts'
+import { referenceLengths } from '../../test/support/reference-chunker.ts'
+import { createSeeded, type Seeded } from '../../test/support/seeded.ts'
+import { chunkerTables, maxChunk, minChunk } from './chunker.ts'
 import { idOf } from './id.ts'
+import { type CutChunk, StreamWindow } from './stream-window.ts'
 
 const polynomial = 0x3da3358b4dc173n
 const tables = chunkerTables(polynomial)
 
+/** The lengths of the chunks of `data`, given in reads of these sizes, left in a random order of up to `lag` at a time. */
 function lengths(
   data: Uint8Array,
   reads: Iterable<number>,
-  chunker = new Chunker(tables),
+  stream = new StreamWindow(tables),
+  lag = 0,
+  random: Pick<Seeded, 'between'> = { between: () => 0 },
 ): number[] {
   const found: number[] = []
-  const steps = reads[Symbol.iterator]()
-  let at = 0
-  while (at < data.length) {
-    const step = Math.max(1, steps.next().value ?? data.length)
-    const read = data.subarray(at, at + step)
-    at += read.length
-    for (let from = 0; from < read.length; ) {
-      from += chunker.take(read, from)
-      for (let chunk = chunker.next(); chunk; chunk = chunker.next()) {
-        found.push(chunk.length)
-        chunker.drop(chunk)
-      }
+  const held: CutChunk[] = []
+  let checked = 0
+  const leaveOne = () => {
+    const [chunk] = held.splice(random.between(0, held.length - 1), 1)
+    // Nothing may have been written over it meanwhile.
+    const bytes = Buffer.from(stream.memory, chunk!.offset, chunk!.length)
+    expect(idOf(bytes)).toBe(ids.get(chunk!))
+    chunk!.leave()
+  }
+  const ids = new Map<CutChunk, string>()
+  const cut = (last: boolean) => {
+    for (let chunk = stream.next(last); chunk; chunk = stream.next(last)) {
+      const bytes = Buffer.from(stream.memory, chunk.offset, chunk.length)
+      expect(bytes.equals(data.subarray(checked, checked + chunk.length))).toBe(true)
+      ids.set(chunk, idOf(bytes))
+      checked += chunk.length
+      found.push(chunk.length)
+      held.push(chunk)
+      while (held.length > lag) leaveOne()
     }
   }
-  const rest = chunker.rest()
-  if (rest) found.push(rest.length)
-  chunker.reset()
+  const steps = reads[Symbol.iterator]()
+  for (let at = 0; at < data.length; ) {
+    let room = stream.room()
+    while (room === undefined) {
+      leaveOne()
+      room = stream.room()
+    }
+    const step = Math.max(1, steps.next().value ?? data.length)
+    const read = data.subarray(at, at + Math.min(step, room.length))
+    room.set(read)
+    stream.fill(read.length)
+    at += read.length
+    cut(false)
+  }
+  cut(true)
+  while (held.length > 0) leaveOne()
+  stream.reset()
   return found
 }
 
@@ -94,18 +121,41 @@ describe('the chunker', () => {
   })
 
   test('starts afresh after a reset, whatever it was fed before', () => {
-    const chunker = new Chunker(tables)
-    lengths(sampled.subarray(0, 700_001), [1000], chunker)
-    chunker.take(sampled.subarray(0, 900_000), 0)
-    chunker.next()
-    chunker.reset()
-    expect(lengths(sampled, [], chunker)).toEqual(cuts)
+    const stream = new StreamWindow(tables)
+    lengths(sampled.subarray(0, 700_001), [1000], stream)
+    stream.room()!.set(sampled.subarray(0, 900_000))
+    stream.fill(900_000)
+    stream.next()?.leave()
+    stream.reset()
+    expect(lengths(sampled, [], stream)).toEqual(cuts)
+  })
+
+  test('cuts as the plain search does, whatever the bytes, the reads and the order in which chunks leave', () => {
+    const seed = randomBytes(4).toString('hex')
+    const random = createSeeded(seed)
+    const stream = new StreamWindow(tables)
+    for (let round = 0; round < 12; round++) {
+      const data = Buffer.concat(
+        Array.from({ length: random.between(1, 5) }, () => {
+          const size = random.between(0, 6_000_000)
+          const kind = random.between(1, 5)
+          if (kind === 1) return Buffer.alloc(size, random.between(0, 255))
+          if (kind === 2) return Buffer.alloc(size, random.bytes(random.between(1, 9999)))
+          return random.bytes(size)
+        }),
+      )
+      const reads = Array.from({ length: 2000 }, () => random.between(1, 600_000))
+      const found = lengths(data, reads, stream, random.between(0, 8), random)
+      expect(found, `seed ${seed}`).toEqual(referenceLengths(tables, data))
+    }
   })
 
   test('agrees with the definition by big numbers under another polynomial', () => {
     const other = 0x26aea2b1ac9df1n | (1n << 53n)
     const data = sample(1_400_000)
-    expect(lengths(data, [], new Chunker(chunkerTables(other)))).toEqual(slowLengths(data, other))
+    expect(lengths(data, [], new StreamWindow(chunkerTables(other)))).toEqual(
+      slowLengths(data, other),
+    )
   })
 })
 

@@ -2,10 +2,11 @@
 
 import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { readXattrs } from '../../agent/native/xattrs.ts'
-import { Chunker, chunkerTables } from '../../agent/repository/chunker.ts'
+import { chunkerTables } from '../../agent/repository/chunker.ts'
 import { idOf } from '../../agent/repository/id.ts'
 import { goMode, nodeType } from '../../agent/repository/mode.ts'
 import { compareNodes, encodeTree, type TreeNode } from '../../agent/repository/tree.ts'
+import { ReferenceChunker } from '../support/reference-chunker.ts'
 
 type Accounts = ReadonlyMap<number, string>
 
@@ -18,7 +19,7 @@ const separator = Buffer.from('/')
 
 /** Computes tree ids of directories with the chunker polynomial of one repository. */
 export function createStockNodes(polynomial: bigint) {
-  const chunker = new Chunker(chunkerTables(polynomial))
+  const chunker = new ReferenceChunker(chunkerTables(polynomial))
   const users = accounts('/etc/passwd')
   const groups = accounts('/etc/group')
 
