@@ -21,6 +21,8 @@ export interface RoundsOptions {
   /** The deeds of the plan that are wanted; the others are done where they must come first, and not kept. */
   readonly wanted: readonly Deed[]
   readonly rounds: number
+  /** Asked before each round but the first: false ends the plan with what it has. */
+  readonly inTime: () => boolean
   readonly set: DataSet
   readonly tree: string
   /** For repositories and restored trees. */
@@ -30,7 +32,7 @@ export interface RoundsOptions {
 }
 
 export async function runRounds(options: RoundsOptions): Promise<Samples> {
-  const { plan, store, wanted, rounds, set, say } = options
+  const { plan, store, wanted, rounds, inTime, set, say } = options
   const samples: Samples = new Map(wanted.map((deed) => [deed, { ours: [], restic: [] }]))
   const fills = plan.deeds.find((deed) => deed === 'first backup' || deed === 'stream')
   // Only what fills a repository needs an empty one; all else may go on with the same.
@@ -38,6 +40,10 @@ export async function runRounds(options: RoundsOptions): Promise<Samples> {
   let pair: Record<Side, Contender> | undefined
   try {
     for (let round = 1; round <= rounds; round++) {
+      if (round > 1 && !inTime()) {
+        say(`  ${store}: no time is left for round ${round} and later ones`)
+        break
+      }
       // Whoever comes second finds warmer caches, so they take turns at it.
       const order = round % 2 === 1 ? sides : sides.toReversed()
       pair ??= await startPair(options, round)
