@@ -43,7 +43,7 @@ export interface ArchiveOptions extends Perspective {
   /** Root tree of the snapshot to compare with; undefined reads every file. */
   readonly parentTree?: string
   /** The bytes of a tree of the parent, or undefined where they cannot be had: its files are then read. */
-  readonly loadTree: (id: string) => Promise<Buffer | undefined>
+  readonly loadTree: (id: string) => Buffer | undefined | Promise<Buffer | undefined>
   /** Whether a file may change while it is read; the path is relative to the source's root. */
   readonly isVolatile: (path: Buffer) => boolean
   /** About how much there is, from the parent's summary; measured meanwhile if undefined. */

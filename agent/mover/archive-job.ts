@@ -16,7 +16,7 @@ import { archive } from './archive.ts'
 import type { Archived, ArchiveWriter } from './archive-contract.ts'
 import type { Batch, JobOf } from './batch.ts'
 import { JobFailure } from './job-failure.ts'
-import { treeTextOrUndefined } from './parent-trees.ts'
+import { createParentTrees } from './parent-trees.ts'
 import { readSnapshot } from './read-snapshot.ts'
 
 /** What the jobs of one lock share. */
@@ -57,7 +57,7 @@ export async function archiveJob(
     source,
     writer: recording(opened, found),
     ...(parent === undefined ? {} : { parentTree: parent.snapshot.tree }),
-    loadTree: (id) => treeTextOrUndefined(opened.trees, id),
+    loadTree: createParentTrees({ ...opened, reader: opened.trees }),
     isVolatile: createPatternMatcher(parameters.volatile),
     ...expectedOf(parent?.snapshot),
     accounts: parameters.source.kind === 'volume' ? noAccounts : hostAccounts(),

@@ -1,5 +1,6 @@
 // What a host keeps of its repository so that a backup reads almost nothing back: index files and tree packs,
 // sealed as in the store. Files are immutable and added by rename; this room never deletes one.
+import { closeSync, openSync, readSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RepositoryError } from './errors.ts'
@@ -16,6 +17,8 @@ export interface RepositoryCache {
   read(kind: CachedKind, id: Id): Promise<Buffer | undefined>
   /** Part of a pack, unchecked: the caller opens the sealed blob. Undefined if it is absent or too short. */
   readRange(pack: Id, offset: number, length: number): Promise<Buffer | undefined>
+  /** As `readRange` at once, and fewer bytes where the pack ends: for many small reads one after the other. */
+  readNow(pack: Id, offset: number, most: number): Buffer | undefined
   /** Every id that is there by name. */
   knownIds(kind: CachedKind): Promise<Set<Id>>
 }
@@ -65,6 +68,22 @@ export async function openCache(directory: string, random: Random): Promise<Repo
         return bytesRead === length ? bytes : undefined
       } finally {
         await file.close()
+      }
+    },
+
+    readNow(pack, offset, most) {
+      let file: number
+      try {
+        file = openSync(pathOf('packs', pack), 'r')
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+        throw error
+      }
+      try {
+        const bytes = Buffer.allocUnsafeSlow(most)
+        return bytes.subarray(0, readSync(file, bytes, 0, most, offset))
+      } finally {
+        closeSync(file)
       }
     },
 
