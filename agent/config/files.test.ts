@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { jobKinds } from '../../shared/backup/job.ts'
 import { readEnrolment, readHostRules } from './files.ts'
 
 const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'
@@ -23,11 +24,12 @@ describe('readHostRules', () => {
       restoreDirectories: [],
       inPlace: false,
       browseFiles: false,
+      limits: {},
     })
   })
 
   it("lets the operator's file alone change the pinned recipient", async () => {
-    const text = `recovery: ${OTHER}\nallow: [backup, init]\ndirectories: [/srv]\nrestoreDirectories: [/]\ninPlace: true\n`
+    const text = `recovery: ${OTHER}\nallow: [backup, init]\ndirectories: [/srv]\nrestoreDirectories: [/]\ninPlace: true\nlimits: { upload: 10M, nice: 19 }\n`
     writeFileSync(path, text)
     expect(await readHostRules(path, RECIPIENT)).toEqual({
       recovery: OTHER,
@@ -36,6 +38,7 @@ describe('readHostRules', () => {
       restoreDirectories: ['/'],
       inPlace: true,
       browseFiles: false,
+      limits: { upload: 10_485_760, nice: 19 },
     })
   })
 
@@ -54,6 +57,10 @@ describe('readHostRules', () => {
       'restoreDirectories: [srv]',
       'restoreDirectories.0: "srv": must be an absolute path without empty, "." or ".." parts',
     ],
+    [
+      'limits: { upload: fast }',
+      'limits.upload: "fast": must be a size such as 512K, 10M or 1.5G, and at least 1K',
+    ],
     ['hooks: []', 'Unrecognized key: "hooks"'],
     ['allow: [backup', 'Flow sequence in block collection'],
   ])('says what is wrong with "%s": file, field, value and rule', async (text, expected) => {
@@ -62,7 +69,7 @@ describe('readHostRules', () => {
     await expect(failed).rejects.toThrow(expected)
     await expect(failed).rejects.toThrow(path)
     await expect(failed).rejects.toMatchObject({
-      hint: 'host.yaml may hold recovery (age1…), allow (a list of init, backup, verify, restore, browse), directories and restoreDirectories (lists of absolute paths), inPlace and browseFiles (true or false)',
+      hint: `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths), inPlace and browseFiles (true or false), and limits (workers, nice, io, memory, upload, download, jobsAtOnce)`,
     })
   })
 })

@@ -2,9 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod'
 import { ageRecipient, type JobKind, jobKind, jobKinds } from '../../shared/backup/job.ts'
+import type { Limits } from '../../shared/backup/limits.ts'
 import { absolutePath } from '../../shared/backup/source.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import { id, plainName } from '../../shared/ids.ts'
+import { limitsDocument, limitsOf } from '../../shared/policy/limits.ts'
 import { settingError } from './setting-error.ts'
 
 const enrolment = z.object({
@@ -53,6 +55,7 @@ const hostFile = z.strictObject({
   restoreDirectories: targets.default([]),
   inPlace: z.boolean().default(false),
   browseFiles: z.boolean().default(false),
+  limits: limitsDocument.optional(),
 })
 
 /**
@@ -67,9 +70,10 @@ export interface HostFile {
   readonly restoreDirectories: readonly string[]
   readonly inPlace: boolean
   readonly browseFiles: boolean
+  readonly limits: Limits
 }
 
-const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths), inPlace and browseFiles (true or false)`
+const REMEDY = `host.yaml may hold recovery (age1…), allow (a list of ${jobKinds.join(', ')}), directories and restoreDirectories (lists of absolute paths), inPlace and browseFiles (true or false), and limits (workers, nice, io, memory, upload, download, jobsAtOnce)`
 
 /** The operator's rules with the pinned recipient. Throws `invalid` naming file, field, value and rule. */
 export async function readHostRules(path: string, pinned: string | undefined): Promise<HostFile> {
@@ -86,6 +90,6 @@ export async function readHostRules(path: string, pinned: string | undefined): P
   }
   const parsed = hostFile.safeParse(value)
   if (!parsed.success) throw settingError(path, parsed.error, value, REMEDY)
-  const { recovery = pinned, allow, ...rest } = parsed.data
-  return { recovery, allow, ...rest }
+  const { recovery = pinned, allow, limits, ...rest } = parsed.data
+  return { recovery, allow, ...rest, limits: limitsOf(limits) }
 }

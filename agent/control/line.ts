@@ -6,7 +6,7 @@ import type { Welcome } from '../../shared/protocol/hello.ts'
 export type Way = 'socket' | 'poll'
 
 /** Frames that ask the agent to do something. */
-export type Command = Extract<FromControl, { type: 'run' | 'cancel' | 'refresh' }>
+export type Command = Extract<FromControl, { type: 'run' | 'cancel' | 'limits' | 'refresh' }>
 
 export interface LineEvents {
   welcome(welcome: Welcome, way: Way): void

@@ -71,10 +71,10 @@ export async function talkByPolling(deps: {
       if (frame.type === 'session') {
         bearer = frame.session
         events.session(frame)
-      } else if (frame.type === 'run' || frame.type === 'cancel' || frame.type === 'refresh') {
-        events.frame(frame)
-      } else {
+      } else if (frame.type === 'challenge' || frame.type === 'welcome') {
         throw new HoldfastError('invalid', `a ${frame.type} frame in a poll`)
+      } else {
+        events.frame(frame)
       }
     }
   }

@@ -2,6 +2,7 @@
 // The mover holds no token: whatever it needs from the control plane it asks the supervisor for.
 import * as z from 'zod'
 import { ageRecipient, jobCounts, progress } from '../../shared/backup/job.ts'
+import { limits } from '../../shared/backup/limits.ts'
 import { outcome, reason } from '../../shared/backup/outcome.ts'
 import { id } from '../../shared/ids.ts'
 import {
@@ -104,6 +105,8 @@ export const start = z.strictObject({
     /** Scratch space of this batch. */
     work: z.string(),
   }),
+  /** What the batch may use of the host. */
+  limits: limits.optional(),
   /** How uploads leave the host. */
   network: z.strictObject({
     proxy: z.string().optional(),
@@ -125,6 +128,8 @@ export const toMover = z.discriminatedUnion('type', [
     retryable: z.boolean(),
   }),
   z.strictObject({ type: z.literal('cancel'), jobs: z.array(id) }),
+  /** These limits hold from now on, in place of those it had. */
+  z.strictObject({ type: z.literal('limits'), limits }),
   /** The lease ended: start no upload; or it is back: go on. */
   z.strictObject({ type: z.literal('lease'), held: z.boolean() }),
 ])

@@ -1,14 +1,15 @@
 // One batch from its acceptance to its last outcome: lease, place, preparation, mover, reports.
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Outcome, Reason } from '../../shared/backup/outcome.ts'
+import { type Limits, strictest } from '../../shared/backup/limits.ts'
+import type { Reason } from '../../shared/backup/outcome.ts'
 import { type Duration, type Random, SECOND } from '../../shared/clock.ts'
-import { type FinishRequest, finishRequest } from '../../shared/protocol/calls.ts'
 import type { AssignedJob, Run } from '../../shared/protocol/from-control.ts'
 import type { FromMover, Start } from '../ipc/messages.ts'
 import { type LogFields, logFields } from '../log/log.ts'
 import { describeError } from '../log/scrub.ts'
 import { isDiskFull } from '../state/reserve.ts'
+import { type Ending, finishOf } from './finish-of.ts'
 import { JobRefusal } from './job-refusal.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
 import { type MoverEnd, type MoverProcess, startMover } from './mover-process.ts'
@@ -36,16 +37,12 @@ export interface BatchDeps extends PrepareDeps {
   readonly paths: { password: string; cache: string; work: string }
 }
 
-type Ending = {
-  outcome: Exclude<Outcome, 'missed'>
-  reason: Reason
-  message?: string | undefined
-} & Partial<Pick<Extract<FromMover, { type: 'done' }>, 'counts' | 'report'>>
-
 export interface RunningBatch {
   /** Resolves when nothing of it is left to do but sending reports. */
   readonly finished: Promise<void>
   cancel(jobs: readonly string[]): void
+  /** What its policies allow from now on. */
+  limit(limits: Limits): void
   /** The agent is stopping: end the mover now; its jobs are reported at the next start. */
   abandon(): void
 }
@@ -62,6 +59,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
   let abandoned = false
   /** For a place among the movers of this repository. */
   let waiting = true
+  let limits = strictest(run.limits ?? {}, deps.rules.limits)
 
   const known = journal.batches.get(batch)?.jobs ?? []
 
@@ -82,25 +80,10 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
     }
   }
 
-  function requestOf(job: AssignedJob, ending: Ending): FinishRequest {
-    const { id, attempt, fence } = job
-    const { outcome, reason, message, counts, report } = ending
-    const least = { job: id, attempt, fence, outcome, reason }
-    const text = message === undefined ? {} : { message: message.slice(0, 1_000) }
-    const full = finishRequest.safeParse({ ...least, ...text, counts, report })
-    if (full.success) return full.data
-    log.error('the details of an outcome break their rules and are left out', {
-      batch,
-      job: id,
-      error: full.error.issues.map((issue) => issue.path.join('.')).join(', '),
-    })
-    return finishRequest.parse({ ...least, ...text })
-  }
-
   /** The job's end: written down, then told. Nothing after it changes the outcome. */
   async function end(job: AssignedJob, ending: Ending): Promise<void> {
     if (!open.delete(job.id)) return
-    journal.finish(batch, requestOf(job, ending))
+    journal.finish(batch, finishOf(deps, batch, job, ending))
     // If we die here the next start sends the report, starts the containers and removes the holders.
     await settle(job.id)
     const { id, attempt, parameters } = job
@@ -129,6 +112,13 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
     if (mover === undefined || fresh.length === 0) return
     void mover.send({ type: 'cancel', jobs: fresh }).catch(() => {})
     if ([...open.keys()].every((job) => cancelled.has(job))) killAfter(CANCEL_PATIENCE)
+  }
+
+  function limit(next: Limits): void {
+    limits = strictest(next, deps.rules.limits)
+    log.info('the limits of a batch changed', { batch })
+    deps.slots.look()
+    void mover?.send({ type: 'limits', limits }).catch(() => {})
   }
 
   /** Before anything was prepared there is nothing to wait for. */
@@ -290,6 +280,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
       ...(recovery === undefined ? {} : { recoveryRecipient: recovery }),
       recipient: (await deps.hostKey()).recipient,
       paths: { cache, work },
+      limits,
       network: deps.network,
     }
   }
@@ -305,10 +296,11 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
     const jobs = [...open.values()]
     if (jobs.length === 0) return
     const start = await startOf(jobs)
-    mover = await startMover(deps.moverFile, deps.environment)
+    mover = await startMover(deps.moverFile, deps.environment, limits)
     if (mover.identity !== undefined) journal.moverStarted(batch, mover.identity)
     log.info('a mover began', { batch, jobs: jobs.length, pid: mover.identity?.pid })
     await mover.send(start).catch(() => {}) // it is gone: its end says so
+    if (limits !== start.limits) await mover.send({ type: 'limits', limits }).catch(() => {})
     if (!leaseHeld) await mover.send({ type: 'lease', held: false }).catch(() => {})
     const late = [...cancelled].filter((job) => open.has(job))
     if (late.length > 0) await mover.send({ type: 'cancel', jobs: late }).catch(() => {})
@@ -346,8 +338,10 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
   async function carryOut(): Promise<void> {
     let give = () => {}
     try {
-      const alone = run.jobs.some((job) => job.parameters.kind === 'init')
-      give = await deps.slots.take(run.repository.id, alone, stop.signal)
+      const { kind } = run.jobs[0]!.parameters
+      const alone = kind === 'init' || kind === 'prune'
+      const atOnce = (): number => limits.jobsAtOnce ?? Number.POSITIVE_INFINITY
+      give = await deps.slots.take(run.repository.id, alone, stop.signal, atOnce)
       waiting = false
       await prepareAll()
       await move()
@@ -383,6 +377,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
   return {
     finished,
     cancel,
+    limit,
     abandon() {
       abandoned = true
       mover?.kill()

@@ -2,6 +2,7 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { JobKind } from '../../shared/backup/job.ts'
+import type { Limits } from '../../shared/backup/limits.ts'
 
 export interface HostRules {
   /** The pinned recovery recipient; without it nothing is backed up. */
@@ -14,6 +15,8 @@ export interface HostRules {
   readonly restoreDirectories: readonly string[]
   /** May a snapshot take the place of what a volume holds? */
   readonly inPlace: boolean
+  /** What batches may use of this host, whatever their policies allow. */
+  readonly limits: Limits
   /** May the content of single files be read out of a snapshot? Names may be. */
   readonly browseFiles: boolean
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Readable } from 'node:stream'
+import type { Limits } from '../../shared/backup/limits.ts'
 import { checkShape } from '../../shared/protocol/wire.ts'
 import { createLineWriter, readLines } from '../ipc/lines.ts'
 import { type FromMover, fromMover, MAX_LINE, type ToMover } from '../ipc/messages.ts'
@@ -10,9 +11,9 @@ import { identifyProcess, type ProcessIdentity } from './process-identity.ts'
 /** Bytes of the mover's last words on stderr that are kept for the log. */
 const LAST_WORDS = 4_096
 /** Below what people run on the host, above nothing: it should finish at night, not starve. */
-const NICENESS = '10'
-/** Best effort, last of its eight levels. */
-const IO_ARGUMENTS = ['-c', '2', '-n', '7']
+const USUAL_NICENESS = 10
+/** Best effort, last of its eight levels; or only when nobody else wants the disk. */
+const IO_ARGUMENTS = { 'best-effort': ['-c', '2', '-n', '7'], idle: ['-c', '3'] } as const
 
 /** MiB of V8's nursery: what a mover holds are buffers outside the heap, so a small one saves about 12 MB. */
 const NODE_ARGUMENTS = ['--max-semi-space-size=4']
@@ -38,10 +39,13 @@ export interface MoverProcess {
 }
 
 /** The programs that lower its priority, where the host has them, in front of Node. */
-function commandLine(file: string): [command: string, arguments_: string[]] {
+function commandLine(
+  file: string,
+  { io = 'best-effort', nice = USUAL_NICENESS }: Limits,
+): [command: string, arguments_: string[]] {
   const words: string[] = []
-  if (existsSync('/usr/bin/ionice')) words.push('/usr/bin/ionice', ...IO_ARGUMENTS)
-  if (existsSync('/usr/bin/nice')) words.push('/usr/bin/nice', '-n', NICENESS)
+  if (existsSync('/usr/bin/ionice')) words.push('/usr/bin/ionice', ...IO_ARGUMENTS[io])
+  if (existsSync('/usr/bin/nice')) words.push('/usr/bin/nice', '-n', String(nice))
   words.push(process.execPath, ...NODE_ARGUMENTS, file)
   return [words[0]!, words.slice(1)]
 }
@@ -52,16 +56,20 @@ async function lastWords(stderr: Readable): Promise<string> {
   return text
 }
 
-/** Start the mover in `file`. Rejects if it cannot be started at all. */
+/**
+ * Start the mover in `file`, with the priorities of `limits` from its first thread on: on Linux each thread has its
+ * own, and hands it down. Rejects if it cannot be started at all.
+ */
 export async function startMover(
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
+  limits: Limits,
 ): Promise<MoverProcess> {
   const passed = PASSED_ON.flatMap((name) => {
     const value = environment[name]
     return value === undefined ? [] : [[name, value] as const]
   })
-  const [command, words] = commandLine(file)
+  const [command, words] = commandLine(file, limits)
   const child: ChildProcess = spawn(command, words, {
     cwd: '/',
     env: Object.fromEntries(passed),

@@ -51,3 +51,27 @@ it('forgets who gave up waiting', async () => {
   first()
   await next
 })
+
+it('keeps to the strictest number of movers on the host, across repositories, and looks again when it changes', async () => {
+  const slots = createSlots()
+  let most = 1
+  const first = await slots.take('a', false, never, () => most)
+  const order: string[] = []
+  const wait = (name: string, repository: string) =>
+    slots.take(repository, false, never).then((give) => {
+      order.push(name)
+      return give
+    })
+  const second = wait('second', 'b')
+  const third = wait('third', 'c')
+  await settled()
+  expect(order).toEqual([])
+  most = 2
+  slots.look()
+  await settled()
+  expect(order).toEqual(['second'])
+  first()
+  await settled()
+  expect(order).toEqual(['second', 'third'])
+  for (const give of [await second, await third]) give()
+})

@@ -1,6 +1,7 @@
 // Takes batches from the control plane, has them carried out, and clears up after a crash.
 import { rmSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import type { Limits } from '../../shared/backup/limits.ts'
 import { type Duration, MINUTE, SECOND } from '../../shared/clock.ts'
 import type { Run } from '../../shared/protocol/from-control.ts'
 import type { Engine } from '../docker/engine.ts'
@@ -31,6 +32,8 @@ export interface Supervisor {
   /** Carry out a batch; one that is known already is not begun again. */
   accept(run: Run): void
   cancel(batch: string, jobs: readonly string[]): void
+  /** From now on the batch keeps to these, and to what the host's own file says. */
+  limit(batch: string, limits: Limits): void
   readonly running: readonly string[]
   /** Look after old trees until `signal` is aborted, then end all movers. */
   run(signal: AbortSignal): Promise<void>
@@ -187,6 +190,10 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
 
     cancel(batch, jobs) {
       running.get(batch)?.cancel(jobs)
+    },
+
+    limit(batch, limits) {
+      running.get(batch)?.limit(limits)
     },
 
     get running() {

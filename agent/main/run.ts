@@ -159,6 +159,7 @@ export async function run(
   function obey(command: Command): void {
     if (command.type === 'refresh') watcher.refresh()
     else if (command.type === 'cancel') supervisor.cancel(command.batch, command.jobs)
+    else if (command.type === 'limits') supervisor.limit(command.batch, command.limits)
     // Batches wait for the first answer of the engine, and for what a former run left: its containers
     // run again before a volume is touched.
     else void watcher.looked.then(() => recovered).then(() => supervisor.accept(command))

@@ -1,8 +1,7 @@
 // The backups of a batch under one lock: archived one after the other into waves; each wave stored, listed, committed.
 
 import { MINUTE } from '../../shared/clock.ts'
-import { type CachedKind, openCache } from '../repository/cache.ts'
-import { RepositoryError } from '../repository/errors.ts'
+import { type CachedKind, openCache, type RepositoryCache } from '../repository/cache.ts'
 import type { Id } from '../repository/id.ts'
 import { BlobIndex } from '../repository/index.ts'
 import { objectKey } from '../repository/layout.ts'
@@ -11,8 +10,9 @@ import { createWriter, type RepositoryWriter } from '../repository/writer.ts'
 import { type ArchivedJob, archiveJob, type OpenedRepository } from './archive-job.ts'
 import type { Batch, JobOf } from './batch.ts'
 import { commit, endOf, type StoredIndex, type StoredPack, sealSnapshot } from './commit.ts'
-import { fail } from './fail.ts'
+import { fail, isWriterFault } from './fail.ts'
 import { JobFailure } from './job-failure.ts'
+import { type MemoryPlan, usualPlan } from './memory-plan.ts'
 import type { PackJournal } from './pack-journal.ts'
 import type { AttemptOf } from './plane.ts'
 import { createPlaneStore } from './plane-store.ts'
@@ -28,8 +28,6 @@ export type BackupJob = JobOf<'backup'>
 const waveAge = 10 * MINUTE
 /** Claims of one job: prunes may overtake it, and what it relied on may have to be stored again. */
 const claimRounds = 4
-/** Packs on their way at a time, at 16 MiB of memory each: how many travel of them the store decides. */
-const uploads = 4
 
 /** An archived job that waits for its snapshot. */
 interface Archived {
@@ -53,6 +51,7 @@ export class BackupRun {
   readonly #speaker: () => AttemptOf
   readonly #signal: AbortSignal
   readonly #index = new BlobIndex()
+  #cache!: RepositoryCache
   #opened!: OpenedRepository
   #epoch = 0
   /** Stored by this run, in order; what an accepted commit claimed is cut off the front. */
@@ -100,6 +99,10 @@ export class BackupRun {
     const repository = this.#repository
     const index = this.#index
     const cache = await openCache(batch.start.paths.cache, batch.bytes)
+    this.#cache = cache
+    await this.#sync()
+    // Before any work: what cannot be kept is not begun.
+    const plan = usualPlan(batch.limits.now, index.size)
     this.#opened = {
       repository,
       index,
@@ -111,9 +114,8 @@ export class BackupRun {
         store: createPlaneStore(batch, this.#speaker(), this.#signal),
         keep: (id, bytes) => this.#keep('packs', id, bytes),
       }),
-      writer: this.#createWriter(),
+      writer: this.#createWriter(plan),
     }
-    await this.#sync()
     await this.#resume()
   }
 
@@ -148,7 +150,7 @@ export class BackupRun {
 
   async #sync(): Promise<void> {
     const batch = this.#batch
-    const { repository, index, cache } = this.#opened
+    const [repository, index, cache] = [this.#repository, this.#index, this.#cache]
     const attempt = this.#speaker()
     const signal = this.#signal
     const synced = await syncIndex({ batch, attempt, repository, index, cache, signal })
@@ -159,7 +161,7 @@ export class BackupRun {
     if (dropped > 0) batch.log('info', 'Index files are gone from the store', { count: dropped })
   }
 
-  #createWriter(): RepositoryWriter {
+  #createWriter({ uploads }: MemoryPlan): RepositoryWriter {
     const { store, bytes, clock } = this.#batch
     const signal = this.#signal
     const remember = async (work: Promise<void>): Promise<void> => {
@@ -198,7 +200,7 @@ export class BackupRun {
   /** A cache that cannot be written costs the next run time and this one nothing. */
   async #keep(kind: CachedKind, id: Id, bytes: Uint8Array): Promise<void> {
     try {
-      await this.#opened.cache.add(kind, id, bytes)
+      await this.#cache.add(kind, id, bytes)
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
       this.#batch.log('warn', 'An object could not be kept in the cache', { code })
@@ -390,9 +392,4 @@ export class BackupRun {
     }
     one.epoch = undefined
   }
-}
-
-function isWriterFault(error: unknown): boolean {
-  if (!(error instanceof RepositoryError)) return false
-  return error.code === 'writer-broken' || error.code === 'self-check-failed'
 }

@@ -4,6 +4,7 @@ import type { AssignedJob } from '../../shared/protocol/from-control.ts'
 import type { FromMover, PreparedJob, Start } from '../ipc/messages.ts'
 import type { Random as Bytes } from '../repository/id.ts'
 import type { PresignedStore } from '../storage/presigned.ts'
+import type { LiveLimits } from './live-limits.ts'
 import type { AttemptOf, Plane } from './plane.ts'
 import type { Reporter } from './reporter.ts'
 import type { SmallCache } from './small-cache.ts'
@@ -35,6 +36,8 @@ export type JobOf<K extends AssignedJob['parameters']['kind']> = Job & {
 export interface Batch {
   readonly start: Start
   readonly plane: Plane
+  /** What it may use of the host; changes while it runs. */
+  readonly limits: LiveLimits
   /** Packs and index files. Its wishes are spoken for by `speaker`. */
   readonly store: PresignedStore
   /** The attempt in whose name grants are asked for from now on. */

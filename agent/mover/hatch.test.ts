@@ -27,7 +27,11 @@ function open() {
   const leases: boolean[] = []
   const opened = openHatch(
     { input, output },
-    { onCancel: (jobs) => cancelled.push(...jobs), onLease: (held) => leases.push(held) },
+    {
+      onCancel: (jobs) => cancelled.push(...jobs),
+      onLease: (held) => leases.push(held),
+      onLimits: () => {},
+    },
   )
   const lines = readLines(output, MAX_LINE)
   return {

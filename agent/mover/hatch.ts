@@ -1,5 +1,6 @@
 // The mover's side of the hatch: asks with answers, reports, and what the supervisor tells us in between.
 import type { Readable, Writable } from 'node:stream'
+import type { Limits } from '../../shared/backup/limits.ts'
 import { createLineWriter, LineTooLongError, readLines } from '../ipc/lines.ts'
 import {
   type AskAnswer,
@@ -46,6 +47,8 @@ export interface HatchEvents {
   onCancel(jobs: readonly string[]): void
   /** The lease ended (false), or is back (true). */
   onLease(held: boolean): void
+  /** These limits hold from now on. */
+  onLimits(limits: Limits): void
 }
 
 export interface HatchEnds {
@@ -109,6 +112,7 @@ export function openHatch(ends: HatchEnds, events: HatchEvents): OpenHatch {
     if (message.type === 'start') throw new HatchError('a second start')
     if (message.type === 'cancel') events.onCancel(message.jobs)
     else if (message.type === 'lease') events.onLease(message.held)
+    else if (message.type === 'limits') events.onLimits(message.limits)
     else settle(message)
   }
 

@@ -5,10 +5,13 @@ import { exitCodes } from '../ipc/exit-codes.ts'
 import type { PreparedJob, Start } from '../ipc/messages.ts'
 import { dispatcherFor } from '../storage/dispatcher.ts'
 import { createPresignedStore } from '../storage/presigned.ts'
+import { createTokenBucket } from '../storage/token-bucket.ts'
 import type { Batch, Job, MoverLog } from './batch.ts'
 import { HatchError, type OpenHatch, OrphanedError, openHatch } from './hatch.ts'
 import { JobCancelled } from './job-failure.ts'
 import { createLease, type Lease } from './lease.ts'
+import { createLiveLimits, type LiveLimits, setOwnPriority } from './live-limits.ts'
+import { usualPlan } from './memory-plan.ts'
 import { createPlane } from './plane.ts'
 import { createReporter } from './reporter.ts'
 import { runBatch } from './run-batch.ts'
@@ -54,6 +57,7 @@ async function carryOut(
   start: Start,
   opened: OpenHatch,
   lease: Lease,
+  limits: LiveLimits,
   cancels: Cancels,
   log: MoverLog,
   signal: AbortSignal,
@@ -88,9 +92,16 @@ async function carryOut(
         .map((job) => job.attempt),
     onGone: (attempt, refusal) => cancels.cancel(attempt.job, refusal),
   })
+  const up = createTokenBucket(clock)
+  const down = createTokenBucket(clock)
+  limits.follow(({ upload, download }) => {
+    up.setRate(upload)
+    down.setRate(download)
+  })
   const batch: Batch = {
     start,
     plane,
+    limits,
     store: createPresignedStore({
       grants: speaking.grants,
       agentFor: (url) => dispatcherFor(url, start.network),
@@ -98,6 +109,8 @@ async function carryOut(
       random,
       signal,
       mayBegin: (stop) => lease.whenHeld(stop),
+      pace: { up, down },
+      uploadsAtMost: () => usualPlan(limits.now).uploads,
       md5: start.repository.md5 === true,
     }),
     speak: speaking.speak,
@@ -113,8 +126,24 @@ async function carryOut(
   await runBatch(batch, jobs)
 }
 
+/** The supervisor started us with the first ones; from then on we change them ourselves, thread by thread. */
+function keepPriority(limits: LiveLimits, log: MoverLog): void {
+  let { nice, io } = limits.now
+  limits.follow((next) => {
+    if (next.nice === nice && next.io === io) return
+    ;({ nice, io } = next)
+    if (!setOwnPriority(next)) {
+      log(
+        'warn',
+        'A priority may be lowered here but not raised again; the next mover has the new one',
+      )
+    }
+  })
+}
+
 async function main(): Promise<number> {
   const lease = createLease()
+  const limits = createLiveLimits({})
   const cancels = createCancels()
   const opened = openHatch(
     { input: process.stdin, output: process.stdout },
@@ -123,6 +152,7 @@ async function main(): Promise<number> {
         for (const job of jobs) cancels.cancel(job)
       },
       onLease: (held) => lease.set(held),
+      onLimits: (next) => limits.set(next),
     },
   )
   const log: MoverLog = (level, message, fields = {}) => {
@@ -156,7 +186,9 @@ async function main(): Promise<number> {
     setTimeout(() => process.exit(orphaned ? exitCodes.orphaned : exitCodes.internal), 50)
   })
   try {
-    await carryOut(start, opened, lease, cancels, log, stop.signal)
+    limits.set(start.limits ?? {})
+    keepPriority(limits, log)
+    await carryOut(start, opened, lease, limits, cancels, log, stop.signal)
     return exitCodes.finished
   } catch (error) {
     if (!stop.signal.aborted) fault(error)

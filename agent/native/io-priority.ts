@@ -9,12 +9,12 @@ const CLASS_SHIFT = 13
 export type IoPriority = { readonly class: 'idle' } | { readonly class: 'normal'; level: number }
 
 /**
- * Set the disk priority of this thread and of all threads and processes it starts afterwards; call it
+ * Set the disk priority of a thread (0: this one) and of all threads and processes it starts afterwards; call it
  * before the first file is opened asynchronously. `level` is 0 (first) … 7 (last), 4 being what everyone has.
  */
-export function setIoPriority(priority: IoPriority): void {
+export function setIoPriority(priority: IoPriority, thread = 0): void {
   const level = priority.class === 'normal' ? priority.level : 0
-  numericSyscall('ioprio_set', PROCESS, 0, (classes[priority.class] << CLASS_SHIFT) | level)
+  numericSyscall('ioprio_set', PROCESS, thread, (classes[priority.class] << CLASS_SHIFT) | level)
 }
 
 /** The disk priority of this thread; undefined if none was ever set. */

@@ -33,6 +33,7 @@ export const reasons = {
   'plane-unavailable': 'the control plane could not be reached in time',
   'grant-refused': 'the control plane refused a grant',
   'commit-refused': 'the control plane refused the snapshot',
+  'memory-limit': 'the job cannot keep within the memory it may use',
   'disk-full': 'a disk of the host is full',
   'retirement-refused': 'the control plane refused what a prune wants to give up',
   'target-invalid': 'the restore target cannot be used',

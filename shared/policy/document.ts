@@ -4,6 +4,7 @@ import { Cron } from 'croner'
 import * as z from 'zod'
 import { absolutePath } from '../backup/source.ts'
 import { plainName } from '../ids.ts'
+import { limitsDocument } from './limits.ts'
 import { retention } from './retention.ts'
 import { nameParts } from './volume-name.ts'
 
@@ -107,6 +108,11 @@ export const policyDocument = z.strictObject({
     .optional()
     .describe(
       'What is kept of each source: rules as of restic forget, OR-ed; without it everything is kept',
+    ),
+  limits: limitsDocument
+    .optional()
+    .describe(
+      'How much of a host its jobs may use; may change while they run. A host may allow less in its own file',
     ),
   volatile: z
     .array(z.string().min(1).max(1_024))

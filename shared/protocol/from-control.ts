@@ -1,6 +1,7 @@
 // Frames the control plane sends to an agent, over the socket or as answers to a long poll.
 import * as z from 'zod'
 import { jobParameters } from '../backup/job.ts'
+import { limits } from '../backup/limits.ts'
 import { id, plainName } from '../ids.ts'
 import { challenge, reject, welcome } from './hello.ts'
 
@@ -35,6 +36,8 @@ export const run = z.strictObject({
     md5: z.boolean().optional(),
   }),
   leaseSeconds: z.int().min(1),
+  /** The strictest of its jobs' policies. Since version 2. */
+  limits: limits.optional(),
   jobs: z.array(assignedJob).min(1).max(MAX_BATCH_JOBS),
 })
 export type Run = z.infer<typeof run>
@@ -46,6 +49,10 @@ export const cancel = z.strictObject({
   jobs: z.array(id).min(1).max(MAX_BATCH_JOBS),
 })
 export type Cancel = z.infer<typeof cancel>
+
+/** From now on these limits hold for a batch under way, in place of those it had. Since version 2. */
+export const changeLimits = z.strictObject({ type: z.literal('limits'), batch: id, limits })
+export type ChangeLimits = z.infer<typeof changeLimits>
 
 /** A new session token, before the old one lapses. */
 export const session = z.strictObject({
@@ -63,6 +70,7 @@ export const fromControl = z.discriminatedUnion('type', [
   reject,
   run,
   cancel,
+  changeLimits,
   session,
   refresh,
 ])

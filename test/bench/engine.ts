@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { PreparedJob, Start } from '../../agent/ipc/messages.ts'
 import type { Batch, Job } from '../../agent/mover/batch.ts'
+import { createLiveLimits } from '../../agent/mover/live-limits.ts'
 import { createReporter, type JobEnd } from '../../agent/mover/reporter.ts'
 import { runBatch } from '../../agent/mover/run-batch.ts'
 import { createSmallCache } from '../../agent/mover/small-cache.ts'
@@ -69,6 +70,7 @@ async function carryOut(order: Order): Promise<Result> {
     network: {},
   }
   const batch: Batch = {
+    limits: createLiveLimits({}),
     start,
     plane,
     store: {
