@@ -14,7 +14,7 @@ import { parseKeyFile } from './key-file.ts'
 import { configKey, idOfKey, type ObjectKind, objectKey, prefixOf } from './layout.ts'
 import { addIndexFile } from './load-index.ts'
 import { LostBlobs } from './lost-blobs.ts'
-import { OpeningRoom } from './opening-room.ts'
+import { createOpeningRooms } from './opening-room.ts'
 import { readAhead } from './read-ahead.ts'
 import type { Repository } from './repository.ts'
 import { decodeSnapshot, type Snapshot } from './snapshot.ts'
@@ -23,8 +23,10 @@ import { openUnpacked } from './unpacked.ts'
 
 /** Index files, snapshots and key files on their way while one is checked. */
 const smallAhead = 4
-/** Packs checked at a time: while one is hashed the next is opened and the third comes in. Each takes 8 to 16 MB. */
-const lanes = 2
+/** Packs read at a time, a piece of each: the grants and first bytes of later ones come while earlier ones are opened. */
+const lanes = 4
+/** Pieces opened at a time: while one is hashed beside this thread, another is opened in it. */
+const openings = 2
 /** stock restic tries no more key files than this. */
 const keysTried = 20
 /** Names of harmed entries, unless more are asked for. */
@@ -75,30 +77,52 @@ class Check {
   #bytesRead = 0
   #snapshotRead: Id | undefined
 
+  readonly #end = new AbortController()
+  readonly #signal: AbortSignal
+
   constructor(options: CheckOptions) {
     this.#options = options
+    const { signal } = options
+    this.#signal =
+      signal === undefined ? this.#end.signal : AbortSignal.any([signal, this.#end.signal])
   }
 
   async run(): Promise<CheckReport> {
+    try {
+      return await this.#run()
+    } finally {
+      // Whatever still goes on beside what failed is of no use to anybody.
+      this.#end.abort(new RepositoryError('cancelled', 'the check is over'))
+    }
+  }
+
+  /** What does not wait for another runs beside it: a store may be far away. */
+  async #run(): Promise<CheckReport> {
     const { store } = this.#options
     const index = this.#index
     const problems = this.#problems
+    const keys = this.#checkKeys()
+    keys.catch(() => {}) // awaited below
     // Snapshots are listed before indexes: what a backup adds meanwhile is then indexed for every snapshot we saw.
     const snapshots = [...(await sizesOf(store, 'snapshots')).keys()]
     const indexFiles = [...(await sizesOf(store, 'index')).keys()]
-    await this.#checkKeys()
-    await this.#readIndex(indexFiles)
+    // And packs after indexes: what these list was there before.
+    const [stored] = await Promise.all([
+      sizesOf(store, 'data'),
+      this.#readIndex(indexFiles),
+      this.#readSnapshots(snapshots),
+      keys,
+    ])
     const packs = checkListings(index, problems)
-    const stored = await sizesOf(store, 'data')
     const wrongSize = checkSizes(packs, stored, problems)
-    await this.#readSnapshots(snapshots)
-
     const lost = new LostBlobs(index, packs)
     for (const id of packs.sizes.keys()) if (!stored.has(id)) lost.addOf(id)
-    const trees = await this.#walk(lost)
     const there = new Map([...packs.sizes].filter(([id]) => stored.has(id)))
-    const wanted = new Set([...wrongSize, ...(await this.#choose(there))])
-    await this.#readPacks([...wanted], packs, wrongSize, lost)
+    const read = async () => {
+      const wanted = new Set([...wrongSize, ...(await this.#choose(there))])
+      await this.#readPacks([...wanted], packs, wrongSize, lost)
+    }
+    const [trees] = await Promise.all([this.#walk(lost), read()])
     return {
       ok: problems.errors === 0,
       problems: problems.problems,
@@ -118,7 +142,7 @@ class Check {
   }
 
   #tell(phase: CheckProgress['phase'], done: number, total: number | undefined): void {
-    this.#options.signal?.throwIfAborted()
+    this.#signal.throwIfAborted()
     this.#options.onProgress?.({ phase, done, total, bytes: this.#bytesRead })
   }
 
@@ -130,11 +154,11 @@ class Check {
     phase: 'indexes' | 'snapshots' | undefined,
     work: (id: Id, bytes: Uint8Array) => void,
   ): Promise<void> {
-    const { store, signal } = this.#options
+    const { store } = this.#options
     let done = 0
     const read = (id: Id) => store.get(objectKey(kind, id))
     for await (const { item: id, result } of readAhead(ids, read, smallAhead)) {
-      signal?.throwIfAborted()
+      this.#signal.throwIfAborted()
       try {
         // A second look tells a damaged object from a damaged transfer.
         await result.then((bytes) => work(id, bytes)).catch(async () => work(id, await read(id)))
@@ -199,7 +223,8 @@ class Check {
   }
 
   #walk(lost: LostBlobs): Promise<number> {
-    const { store, repository, signal } = this.#options
+    const { store, repository } = this.#options
+    const signal = this.#signal
     const onTree = (done: number) => this.#tell('trees', done, undefined)
     const problems = this.#problems
     const walk = { store, repository, index: this.#index, problems, lost, signal, onTree }
@@ -212,7 +237,7 @@ class Check {
 
   /** Packs to be read, of those that are there. */
   async #choose(there: ReadonlyMap<Id, number>): Promise<Id[]> {
-    const { store, repository, readData = false, random = noChance, signal } = this.#options
+    const { store, repository, readData = false, random = noChance } = this.#options
     if (typeof readData === 'boolean' || !('snapshot' in readData)) {
       return choosePacks(there, readData, random)
     }
@@ -227,7 +252,7 @@ class Check {
       return []
     }
     this.#snapshotRead = id
-    const walk = { store, repository, index: this.#index, signal }
+    const walk = { store, repository, index: this.#index, signal: this.#signal }
     const packs = await packsBelow(walk, snapshot.tree)
     return [...packs].filter((pack) => there.has(pack))
   }
@@ -238,29 +263,22 @@ class Check {
     wrongSize: ReadonlySet<Id>,
     lost: LostBlobs,
   ): Promise<void> {
+    const { store, repository } = this.#options
+    const rooms = createOpeningRooms(openings)
     let next = 0
     const lane = async () => {
-      const room = new OpeningRoom()
       for (let id = wanted[next++]; id !== undefined; id = wanted[next++]) {
         const pack = { id, blobs: packs.blobsOf(id) }
         const size = packs.sizes.get(id)!
         const regular = !wrongSize.has(id) && isContiguous(pack.blobs)
-        if (!(regular && (await this.#isSound(pack, size, room)))) await this.#judge(pack, lost)
-        else this.#bytesRead += size
+        const quick = { store, key: repository.masterKey, pack, size, rooms }
+        if (regular && (await isSoundPack(quick))) this.#bytesRead += size
+        else await this.#judge(pack, lost)
         this.#tell('packs', ++this.#packsRead, wanted.length)
       }
-      room.close()
     }
-    try {
-      await Promise.all(Array.from({ length: lanes }, lane))
-    } finally {
-      next = wanted.length
-    }
-  }
-
-  #isSound(pack: PackToCheck, size: number, room: OpeningRoom): Promise<boolean> {
-    const { store, repository } = this.#options
-    return isSoundPack({ store, key: repository.masterKey, pack, size, room })
+    await Promise.all(Array.from({ length: lanes }, lane))
+    rooms.close()
   }
 
   /** What is wrong with a pack. A first look is not enough: it may have been the transfer that was damaged. */
@@ -290,7 +308,8 @@ class Check {
 
   /** Newest snapshots first: theirs are the names that people look for. */
   #findHarm(lost: LostBlobs) {
-    const { store, repository, signal, names: most = usualNames } = this.#options
+    const { store, repository, names: most = usualNames } = this.#options
+    const signal = this.#signal
     const roots = [...this.#snapshots]
       .sort(([, a], [, b]) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0))
       .map(([id, { tree }]) => ({ id, tree }))

@@ -13,7 +13,7 @@ import { decodeIndex } from './index-file.ts'
 import { encodeKeyFile, openKeyFile, randomMasterKey } from './key-file.ts'
 import { objectKey } from './layout.ts'
 import { openLock, sealLock } from './lock-file.ts'
-import { OpeningRoom } from './opening-room.ts'
+import { createOpeningRooms } from './opening-room.ts'
 import { OpenPack } from './pack.ts'
 import { decodeHeader, readHeader } from './pack-header.ts'
 import { decodeSnapshot } from './snapshot.ts'
@@ -211,8 +211,8 @@ describe('binary parsers', () => {
       const store = createMemoryStore()
       store.objects.set(objectKey('data', id), bytes)
       const pack = { id, blobs }
-      const room = new OpeningRoom()
-      const quick = await isSoundPack({ store, key, pack, size: bytes.length, room })
+      const rooms = createOpeningRooms(1)
+      const quick = await isSoundPack({ store, key, pack, size: bytes.length, rooms })
       return { quick, faults: packFaults(key, pack, Buffer.from(bytes)) }
     }
     expect(await looks(whole.id, whole.blobs, whole.bytes)).toEqual({ quick: true, faults: [] })

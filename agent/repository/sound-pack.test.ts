@@ -5,7 +5,7 @@ import { sealBlob } from './blob.ts'
 import { idOf, systemRandom } from './id.ts'
 import { randomMasterKey } from './key-file.ts'
 import { objectKey } from './layout.ts'
-import { OpeningRoom } from './opening-room.ts'
+import { createOpeningRooms } from './opening-room.ts'
 import { OpenPack, type Pack } from './pack.ts'
 import { isSoundPack } from './sound-pack.ts'
 
@@ -36,7 +36,7 @@ function look(stored: Buffer, change: Partial<ObjectStore> = {}) {
   const memory = createMemoryStore()
   memory.objects.set(objectKey('data', pack.id), stored)
   const store = { ...memory, ...change }
-  return isSoundPack({ store, key, pack, size: bytes.length, room: new OpeningRoom() })
+  return isSoundPack({ store, key, pack, size: bytes.length, rooms: createOpeningRooms(1) })
 }
 
 test('a pack of many pieces is sound, and with one bit changed anywhere it is not', async () => {

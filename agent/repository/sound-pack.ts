@@ -8,11 +8,11 @@ import { decompress, decompressInto } from './compression.ts'
 import { RepositoryError } from './errors.ts'
 import { idOf } from './id.ts'
 import { objectKey } from './layout.ts'
-import type { OpeningRoom } from './opening-room.ts'
+import type { OpeningRoom, OpeningRooms } from './opening-room.ts'
 import { encodeHeader, lengthField } from './pack-header.ts'
 import { release } from './release.ts'
 
-/** Bytes asked for at a time, unless one blob is longer: at 50 ms of latency two of them under way fill 1 Gbit/s. */
+/** Bytes asked for at a time, unless one blob is longer: at 50 ms of latency three of them under way fill 1 Gbit/s. */
 const pieceLimit = 2 * 1024 * 1024
 /** Ours have at most 8 MiB; those of other programs may be longer. Bytes. */
 const usualBlob = 8 * 1024 * 1024
@@ -33,8 +33,7 @@ export interface SoundPackOptions {
   readonly pack: PackToCheck
   /** The size of the pack in bytes, as its blobs make it and as it is stored. */
   readonly size: number
-  /** For this call alone until it settles. */
-  readonly room: OpeningRoom
+  readonly rooms: OpeningRooms
 }
 
 /**
@@ -42,35 +41,32 @@ export interface SoundPackOptions {
  * `packFaults` tells. Rejects where the store does not answer or refuses.
  */
 export async function isSoundPack(options: SoundPackOptions): Promise<boolean> {
-  const { store, key, pack, size, room } = options
+  const { store, key, pack, size, rooms } = options
   const pieces = piecesOf(pack, size)
-  const fetch = (piece: Piece | undefined) => {
-    if (piece === undefined) return undefined
-    const range = { offset: piece.offset, length: piece.end - piece.offset }
-    const bytes = store.get(objectKey('data', pack.id), range)
-    bytes.catch(() => {}) // judged when its turn comes
-    return bytes
-  }
   const hash = growingHash()
-  let next = fetch(pieces[0])
+
+  /** The blobs of a piece, or of its part up to the one that is damaged. */
+  async function isSoundPiece(piece: Piece, bytes: Uint8Array, room: OpeningRoom) {
+    // Blobs are decrypted in their place, so this comes first.
+    await hash.update(bytes)
+    for (const blob of piece.blobs) {
+      const from = blob.offset - piece.offset
+      if (!(await opens(key, blob, bytes.subarray(from, from + blob.length), room))) return false
+    }
+    if (piece.end < size) return true
+    const last = piece.blobs.at(-1)!
+    const tail = bytes.subarray(last.offset + last.length - piece.offset)
+    return isHeader(key, pack, tail) && hash.digest() === pack.id
+  }
+
   try {
-    for (const [i, piece] of pieces.entries()) {
-      const bytes = await next!
-      next = fetch(pieces[i + 1])
-      // Blobs are decrypted in their place, so this comes first.
-      await hash.update(bytes)
-      for (const blob of piece.blobs) {
-        const from = blob.offset - piece.offset
-        if (!(await opens(key, blob, bytes.subarray(from, from + blob.length), room))) return false
-      }
-      if (i === pieces.length - 1) {
-        const last = piece.blobs.at(-1)!
-        const tail = bytes.subarray(last.offset + last.length - piece.offset)
-        if (!isHeader(key, pack, tail) || hash.digest() !== pack.id) return false
-      }
+    for (const piece of pieces) {
+      const range = { offset: piece.offset, length: piece.end - piece.offset }
+      const bytes = await store.get(objectKey('data', pack.id), range)
+      if (!(await rooms.lend((room) => isSoundPiece(piece, bytes, room)))) return false
       release(bytes)
     }
-    return true
+    return pieces.length > 0
   } catch (error) {
     if (error instanceof RepositoryError || isLost(error)) return false
     throw error
