@@ -8,7 +8,7 @@ import { Agent, type Answer, initialBody, queueJob, thingsOf, wantedOf } from '.
 import type { Rig } from './rig.ts'
 
 /** Counts what leaves the process, and dies at one of them: before it happened, or right after. */
-function createReaper(at: number, form: 'before' | 'after') {
+export function createReaper(at: number, form: 'before' | 'after') {
   let count = 0
   const reaper = {
     dead: false,
@@ -53,7 +53,10 @@ export async function dieAt(rig: Rig, at: number, form: 'before' | 'after'): Pro
   return reaper.dead
 }
 
-function reapObjects(objects: StrictObjects, pass: <T>(act: () => Promise<T>) => Promise<T>) {
+export function reapObjects(
+  objects: StrictObjects,
+  pass: <T>(act: () => Promise<T>) => Promise<T>,
+) {
   const reaped = ['put', 'head', 'list', 'get', 'remove', 'signPut', 'signGet'] as const
   return Object.fromEntries(
     Object.entries(objects).map(([name, value]) =>
