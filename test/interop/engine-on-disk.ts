@@ -17,7 +17,11 @@ import { decodeSnapshot, encodeSnapshot, type Snapshot } from '../../agent/repos
 import { fromMilliseconds } from '../../agent/repository/time.ts'
 import type { TreeNode } from '../../agent/repository/tree.ts'
 import { openUnpacked, sealUnpacked } from '../../agent/repository/unpacked.ts'
-import { createWriter, type RepositoryWriter } from '../../agent/repository/writer.ts'
+import {
+  createWriter,
+  type RepositoryWriter,
+  type WriterOptions,
+} from '../../agent/repository/writer.ts'
 import { createDirectories, createDirectoryStore } from '../../agent/storage/directory.ts'
 import type { ObjectStore } from '../../agent/storage/object-store.ts'
 
@@ -27,7 +31,10 @@ export interface Engine {
   readonly index: BlobIndex
   readonly reader: RepositoryReader
   /** Save what `work` saves, then a snapshot of the tree it returns. */
-  snapshot(work: (writer: RepositoryWriter) => Promise<string>): Promise<string>
+  snapshot(
+    work: (writer: RepositoryWriter) => Promise<string>,
+    options?: Pick<WriterOptions, 'workers' | 'compressionLevel'>,
+  ): Promise<string>
   snapshots(): Promise<(Snapshot & { id: string })[]>
   check(): Promise<CheckReport>
 }
@@ -63,8 +70,9 @@ export async function engineOn(directory: string, password: string): Promise<Eng
     repository,
     index,
     reader: createReader({ store, repository, index }),
-    async snapshot(work) {
+    async snapshot(work, options) {
       const writer = createWriter({
+        ...options,
         repository,
         index,
         random: systemRandom,
