@@ -14,20 +14,20 @@ describe('a memory plan', () => {
   })
 
   it('takes packs and threads away as memory gets short, and more packs where there is plenty', () => {
-    expect(plan(168)).toEqual({ uploads: 1, workers: 0 })
-    expect(plan(200)).toEqual({ uploads: 2, workers: 1 })
-    expect(plan(256)).toEqual({ uploads: 2, workers: 4 })
+    expect(plan(198)).toEqual({ uploads: 1, workers: 0 })
+    expect(plan(230)).toEqual({ uploads: 2, workers: 1 })
+    expect(plan(280)).toEqual({ uploads: 2, workers: 4 })
     expect(plan(1024).uploads).toBe(16)
-    for (let memory = 168; memory < 600; memory++) {
+    for (let memory = 198; memory < 600; memory++) {
       const { uploads, workers } = plan(memory)
-      expect(150 + uploads * 18 + workers * 14).toBeLessThanOrEqual(memory)
+      expect(180 + uploads * 18 + workers * 14).toBeLessThanOrEqual(memory)
     }
   })
 
   it('says how much is needed where nothing fits, the index counted', () => {
-    expect(() => plan(167)).toThrow(JobFailure)
+    expect(() => plan(197)).toThrow(JobFailure)
     expect(() => plan(256, 10_000_000)).toThrow(
-      '779 MiB are needed with an index of 10000000 blobs, 256 MiB are allowed',
+      '809 MiB are needed with an index of 10000000 blobs, 256 MiB are allowed',
     )
   })
 })

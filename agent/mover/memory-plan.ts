@@ -4,7 +4,7 @@ import type { Limits } from '../../shared/backup/limits.ts'
 import { JobFailure } from './job-failure.ts'
 
 /** What a backup holds besides, in bytes: runtime and program (about 110 MB), the packs being filled, the files being read. */
-const atRest = 150 * 2 ** 20
+const atRest = 180 * 2 ** 20
 /** A pack under way: 16 MiB, its header, and what its connection holds. */
 const perPack = 18 * 2 ** 20
 /** A thread at work: its own engine and the blobs it has in hand. */

@@ -88,11 +88,11 @@ describe('a token bucket', () => {
     expect(went).toHaveLength(2)
   })
 
-  it('saves up no more than a quarter of a second', async () => {
+  it('saves up no more than a tenth of a second', async () => {
     const clock = timedClock()
     const bucket = createTokenBucket(clock, 1_000)
     await clock.run(60_000)
-    expect(bucket.take(251, never)).toBeUndefined()
+    expect(bucket.take(101, never)).toBeUndefined()
     const wait = bucket.take(1, never)
     expect(wait).toBeInstanceOf(Promise)
     await clock.run()

@@ -10,7 +10,7 @@ export interface TokenBucket {
 }
 
 /** What may pass at once after a pause, in milliseconds of the rate: less would cost timers, more would be felt. */
-const burst = 250
+const burst = 100
 
 interface Waiting {
   readonly bytes: number

@@ -1,10 +1,12 @@
 // Waiting jobs become batches, and batches reach their hosts: now, and again until the agent answers.
 import type { JobKind, JobParameters } from '../../shared/backup/job.ts'
+import { type Limits, strictest } from '../../shared/backup/limits.ts'
 import { type Duration, formatInstant, MINUTE, SECOND } from '../../shared/clock.ts'
 import { newId } from '../../shared/ids.ts'
+import { limitsOf } from '../../shared/policy/limits.ts'
 import { MAX_BATCH_JOBS, type Run } from '../../shared/protocol/from-control.ts'
 import type { Connections } from '../ports/connections.ts'
-import type { Batch, BatchesStore } from '../ports/store/batches.ts'
+import type { Batch, BatchesStore, GovernedBatch } from '../ports/store/batches.ts'
 import type { HostsStore } from '../ports/store/hosts.ts'
 import type { RepositoriesStore, RepositoryState } from '../ports/store/repositories.ts'
 import type { End, RunningJob, RunningJobsStore } from '../ports/store/running-jobs.ts'
@@ -214,6 +216,7 @@ export function createDispatch(deps: DispatchDeps) {
     const repository = await repositories.find(batch.repository)
     const running = await batches.jobs(batch.id)
     const hostname = repository === undefined ? undefined : await hosts.nameOf(repository.host)
+    const limits = await limitsFor(batch.id)
     if (repository === undefined || hostname === undefined || running.length === 0) return undefined
     return {
       type: 'run',
@@ -227,6 +230,7 @@ export function createDispatch(deps: DispatchDeps) {
         ...((await needsMd5(repository.vault)) ? { md5: true } : {}),
       },
       leaseSeconds: LEASE / SECOND,
+      ...(limits === undefined ? {} : { limits }),
       jobs: running.map(({ id, attempt, fence, parameters }) => ({
         id,
         attempt,
@@ -236,8 +240,32 @@ export function createDispatch(deps: DispatchDeps) {
     }
   }
 
+  /** What the policies of its jobs allow; undefined where that is everything, or its agent knows nothing of limits. */
+  async function limitsFor(batch: string): Promise<Limits | undefined> {
+    const [governed] = await batches.governed({ batch })
+    const limits = governed === undefined ? {} : limitsOfAll(governed)
+    return Object.keys(limits).length === 0 ? undefined : limits
+  }
+
+  async function tellLimits(governed: readonly GovernedBatch[]): Promise<void> {
+    for (const one of governed) {
+      const frame = { type: 'limits', batch: one.batch, limits: limitsOfAll(one) } as const
+      await connections.send(one.host, frame)
+    }
+  }
+
   return {
     host,
+
+    /** Tells the batches with a running job of this policy what it allows now. A frame that is lost is sent at the next connect. */
+    async policyApplied(name: string): Promise<void> {
+      await tellLimits(await batches.governed({ policy: name }))
+    },
+
+    /** Tells a host that has just connected what holds for the batches it has: that may have changed meanwhile. */
+    async connected(id: string): Promise<void> {
+      await tellLimits(await batches.governed({ host: id }))
+    },
 
     /** Every host that is connected here and has something to do. For a timer, every few seconds. */
     async all(): Promise<void> {
@@ -256,4 +284,9 @@ export function createDispatch(deps: DispatchDeps) {
     },
   }
 }
+/** Jobs of several policies in one batch: the strictest counts. */
+function limitsOfAll({ documents }: GovernedBatch): Limits {
+  return strictest(...documents.map(({ limits }) => limitsOf(limits)))
+}
+
 export type Dispatch = ReturnType<typeof createDispatch>

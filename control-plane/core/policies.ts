@@ -26,7 +26,12 @@ export type Policies = ReturnType<typeof createPolicies>
 const ATTEMPTS = 3
 
 export function createPolicies(
-  deps: Basics & { store: PoliciesStore; fleet: Pick<FleetStore, 'sources'> },
+  deps: Basics & {
+    store: PoliciesStore
+    fleet: Pick<FleetStore, 'sources'>
+    /** Tells jobs of the policy that run what it allows now. */
+    applied: (name: string) => Promise<void>
+  },
 ) {
   const { store, clock } = deps
 
@@ -103,6 +108,8 @@ export function createPolicies(
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const applied = await applyOnce(document, expected, by)
         if (applied === undefined) continue
+        // Also when nothing changed: an earlier call may have died between the change and this.
+        await deps.applied(document.name)
         const [covered] = await withCoverage([applied.policy])
         return { ...covered!, change: applied.change }
       }

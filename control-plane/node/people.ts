@@ -35,7 +35,7 @@ export interface PeopleDeps extends Basics {
   readonly alerts: Alerts
   readonly alertChannels: AlertChannels
   readonly connections: Pick<Connections, 'close'>
-  readonly dispatch: Pick<Dispatch, 'cancelled'>
+  readonly dispatch: Pick<Dispatch, 'cancelled' | 'policyApplied'>
   /** Gives a host its new work, sooner than a timer would. */
   readonly wake: (host: string) => Promise<void>
   readonly publicUrl: string
@@ -94,7 +94,12 @@ export function createPeople(deps: PeopleDeps) {
       wake: deps.wake,
       cancelled: deps.dispatch.cancelled,
     }),
-    policies: createPolicies({ ...basics, store: policies, fleet }),
+    policies: createPolicies({
+      ...basics,
+      store: policies,
+      fleet,
+      applied: deps.dispatch.policyApplied,
+    }),
     prunes,
     retention: deps.retention,
     vaults: deps.vaults,

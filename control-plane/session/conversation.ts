@@ -83,6 +83,7 @@ export function createConversation(deps: ConversationDeps, line: Line): Conversa
       detach = lines.attach(agent.host, line)
       const { host } = agent
       defer('send what waits for a host', () => agents.dispatch.host(host))
+      defer('tell a host its limits', () => agents.dispatch.connected(host))
     } else if (frame.type === 'renew' && agent !== undefined) {
       line.send({ type: 'session', ...(await agents.sessions.renew(agent)) })
     } else {

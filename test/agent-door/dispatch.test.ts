@@ -44,6 +44,70 @@ describe('dispatch', () => {
     expect(next.jobs.map(({ id }) => id)).toEqual([third])
   })
 
+  it('sends the strictest limits of the policies in a batch, and what they become while it runs', async () => {
+    const agent = await rig.readyAgent()
+    const apply = (name: string, limits: object, version = 1) =>
+      rig.door.database.write([
+        {
+          sql: `INSERT INTO policies (id, name, document_json, version, created_at, updated_at)
+                VALUES (?, ?, ?, ?, 0, 0) ON CONFLICT (name) DO UPDATE SET document_json = excluded.document_json`,
+          args: [name, name, JSON.stringify({ name, limits }), version],
+        },
+      ])
+    await apply('nightly', { upload: '10M', nice: 15 })
+    await apply('hourly', { upload: '1M', memory: '400M' })
+    for (const [policy, source] of [
+      ['nightly', 'volume:a'],
+      ['hourly', 'volume:b'],
+    ] as const) {
+      await queueJob(rig.door, { ...agent, source, policy })
+    }
+    await dispatch(agent)
+    const run = await agent.frame('run')
+    const both = { nice: 15, memory: 400 * 2 ** 20, upload: 2 ** 20 }
+    expect(run.limits).toEqual(both)
+    await agent.lease(run)
+    await apply('hourly', {})
+    await rig.door.agents.dispatch.policyApplied('hourly')
+    const changed = await agent.frame('limits')
+    expect(changed).toEqual({
+      type: 'limits',
+      batch: run.batch,
+      limits: { nice: 15, upload: 10 * 2 ** 20 },
+    })
+    // What changed while it was away is told at the next connect.
+    await agent.hangUp()
+    await expect.poll(() => rig.door.connected(agent.host)).toBe(false)
+    await apply('nightly', { io: 'idle' })
+    await rig.door.agents.dispatch.policyApplied('nightly')
+    await agent.connect()
+    expect((await agent.frame('limits')).limits).toEqual({ io: 'idle' })
+    for (const job of run.jobs) await agent.finish(run, job, 'failed', 'source-missing')
+    await rig.door.agents.dispatch.policyApplied('nightly')
+    await expect(agent.frame('limits', 100)).rejects.toThrow('no limits frame')
+  })
+
+  it('says nothing of limits to an agent that does not know them', async () => {
+    const agent = await rig.readyAgent()
+    await agent.hangUp()
+    agent.protocol = 1
+    await agent.connect()
+    await rig.door.database.write([
+      {
+        sql: `INSERT INTO policies (id, name, document_json, version, created_at, updated_at)
+              VALUES ('p', 'p', ?, 1, 0, 0)`,
+        args: [JSON.stringify({ name: 'p', limits: { upload: '1M' } })],
+      },
+    ])
+    await queueJob(rig.door, { ...agent, policy: 'p' })
+    await dispatch(agent)
+    const run = await agent.frame('run')
+    expect(run).not.toHaveProperty('limits')
+    await agent.lease(run)
+    await rig.door.agents.dispatch.policyApplied('p')
+    await expect(agent.frame('limits', 100)).rejects.toThrow('no limits frame')
+  })
+
   it('tells the host to name MD5s where the store does not check SHA-256', async () => {
     const agent = await rig.readyAgent()
     await queueJob(rig.door, { ...agent, source: 'volume:a' })

@@ -15,6 +15,7 @@ import {
   type Start,
 } from '../../agent/ipc/messages.ts'
 import type { JobParameters } from '../../shared/backup/job.ts'
+import type { Limits } from '../../shared/backup/limits.ts'
 import type { AssignedJob } from '../../shared/protocol/from-control.ts'
 import { type FakePlane, Refused } from './fake-plane.ts'
 
@@ -82,6 +83,8 @@ export interface Driving {
   leave(): void
   cancel(...jobs: string[]): void
   lease(held: boolean): void
+  limits(limits: Limits): void
+  readonly pid: number
   readonly ended: Promise<Driven>
 }
 
@@ -205,6 +208,8 @@ export function startMover(
     leave: () => child.stdin.end(),
     cancel: (...jobs) => void send({ type: 'cancel', jobs }),
     lease: (held) => void send({ type: 'lease', held }),
+    limits: (limits) => void send({ type: 'limits', limits }),
+    pid: child.pid ?? 0,
     ended,
   }
 }

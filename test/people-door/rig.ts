@@ -113,6 +113,7 @@ export async function openRig(options: { start?: number } = {}) {
       cancelled: async ({ id }) => {
         cancelled.push(id)
       },
+      policyApplied: async () => {},
     },
     wake: async (host) => {
       woken.push(host)

@@ -26,6 +26,7 @@ async function apply(cron: string, timezone = 'UTC', name = 'nightly'): Promise<
     random,
     store: stores.policies,
     fleet: stores.fleet,
+    applied: async () => {},
   })
   const document = policyDocument.parse({
     apiVersion: 'holdfast/v1',

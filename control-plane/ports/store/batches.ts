@@ -1,6 +1,7 @@
 // Batches: the jobs one mover carries out together, from the choice of jobs to the end of the last.
 import type { JobKind, JobParameters } from '../../../shared/backup/job.ts'
 import type { Instant } from '../../../shared/clock.ts'
+import type { PolicyDocument } from '../../../shared/policy/document.ts'
 import type { RunningJob } from './running-jobs.ts'
 import type { Trace } from './trace.ts'
 
@@ -24,6 +25,12 @@ export interface NewBatch {
   readonly leaseUntil: Instant
   /** Parameters as this attempt gets them. */
   readonly jobs: readonly { readonly id: string; readonly parameters: JobParameters }[]
+}
+
+export interface GovernedBatch {
+  readonly batch: string
+  readonly host: string
+  readonly documents: readonly PolicyDocument[]
 }
 
 export interface BatchesStore {
@@ -53,6 +60,13 @@ export interface BatchesStore {
     job: { id: string; host: string; repository: string; at: Instant },
     trace: Trace,
   ): Promise<boolean>
+  /**
+   * Batches that have not ended, each with the documents of the live policies whose jobs run in it: one batch, those
+   * with a running job of a policy, or those a host has accepted. Only of hosts whose agents know limits.
+   */
+  governed(
+    of: { readonly batch: string } | { readonly policy: string } | { readonly host: string },
+  ): Promise<GovernedBatch[]>
   /** The newest accepted snapshot of a source, to compare with. */
   newestSnapshot(repository: string, source: string): Promise<string | undefined>
 }

@@ -1,6 +1,10 @@
 // Batches in libSQL.
 import { and, asc, desc, eq, isNull, lte } from 'drizzle-orm'
-import { PRUNE_PROTOCOL_VERSION } from '../../../../shared/protocol/version.ts'
+import type { PolicyDocument } from '../../../../shared/policy/document.ts'
+import {
+  LIMITS_PROTOCOL_VERSION,
+  PRUNE_PROTOCOL_VERSION,
+} from '../../../../shared/protocol/version.ts'
 import type { BatchesStore } from '../../../ports/store/batches.ts'
 import { change } from '../change.ts'
 import type { Database } from '../client.ts'
@@ -137,6 +141,33 @@ export function createBatchesStore(database: Database): BatchesStore {
           args: [job.id, job.host, job.repository, job.at, job.repository],
         },
       }),
+    async governed(of) {
+      const [where, argument] =
+        'batch' in of
+          ? ['b.id = ?', of.batch]
+          : 'host' in of
+            ? ['b.host = ? AND b.accepted_at IS NOT NULL', of.host]
+            : [
+                `b.id IN (SELECT batch FROM jobs WHERE state = 'running' AND policy_name = ?)`,
+                of.policy,
+              ]
+      const { rows } = await database.read(
+        `SELECT DISTINCT b.id AS batch, b.host AS host, p.document_json AS document
+         FROM batches b JOIN hosts h ON h.id = b.host
+         JOIN jobs j ON j.batch = b.id AND j.state = 'running'
+         LEFT JOIN policies p ON p.name = j.policy_name AND p.deleted_at IS NULL
+         WHERE b.ended_at IS NULL AND h.protocol >= ? AND ${where}`,
+        [LIMITS_PROTOCOL_VERSION, argument],
+      )
+      const found = new Map<string, { batch: string; host: string; documents: PolicyDocument[] }>()
+      for (const row of rows) {
+        const batch = String(row.batch)
+        const one = found.get(batch) ?? { batch, host: String(row.host), documents: [] }
+        found.set(batch, one)
+        if (row.document !== null) one.documents.push(JSON.parse(String(row.document)))
+      }
+      return [...found.values()]
+    },
     async newestSnapshot(repository, source) {
       const [row] = await orm
         .select({ id: snapshots.id })
