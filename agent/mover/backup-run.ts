@@ -85,13 +85,17 @@ export class BackupRun {
   async run(): Promise<void> {
     const { clock } = this.#batch
     await this.#open()
-    this.#waveBegun = clock.monotonic()
-    for (const job of this.#jobs) {
-      this.#signal.throwIfAborted()
-      await this.#archive(job)
-      if (clock.monotonic() - this.#waveBegun >= waveAge) await this.#commitWave()
+    try {
+      this.#waveBegun = clock.monotonic()
+      for (const job of this.#jobs) {
+        this.#signal.throwIfAborted()
+        await this.#archive(job)
+        if (clock.monotonic() - this.#waveBegun >= waveAge) await this.#commitWave()
+      }
+      await this.#commitWave()
+    } finally {
+      await this.#opened.writer.close()
     }
-    await this.#commitWave()
   }
 
   async #open(): Promise<void> {
@@ -161,7 +165,7 @@ export class BackupRun {
     if (dropped > 0) batch.log('info', 'Index files are gone from the store', { count: dropped })
   }
 
-  #createWriter({ uploads }: MemoryPlan): RepositoryWriter {
+  #createWriter({ uploads, workers }: MemoryPlan): RepositoryWriter {
     const { store, bytes, clock } = this.#batch
     const signal = this.#signal
     const remember = async (work: Promise<void>): Promise<void> => {
@@ -178,6 +182,7 @@ export class BackupRun {
       random: bytes,
       clock,
       uploads,
+      workers,
       onPack: async (pack) => {
         const { id, type } = pack
         await remember(store.put(objectKey('data', id), id, pack.bytes, { type, signal }))
