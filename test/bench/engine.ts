@@ -18,6 +18,8 @@ import type { JobParameters } from '../../shared/backup/job.ts'
 import { createLocalPlane } from './local-plane.ts'
 import { backupStream } from './stream.ts'
 
+const STDIN = 0
+
 /** What one run is to do. */
 export interface Order {
   /** Directory of the repository. */
@@ -91,7 +93,7 @@ async function carryOut(order: Order): Promise<Result> {
   }
   const attempt = { job: order.job, attempt: 1, fence: 1 }
   if (parameters.kind === 'stream') {
-    end = await backupStream(batch, attempt, parameters.name, process.stdin)
+    end = await backupStream(batch, attempt, parameters.name, STDIN)
   } else {
     const begun = systemClock.monotonic()
     const job: Job = {

@@ -1,4 +1,6 @@
 // A stream as one file of a snapshot, as `restic backup --stdin` keeps it, with the engine's parts as a backup uses them.
+import { read as readCallback } from 'node:fs'
+import { promisify } from 'node:util'
 import type { Batch } from '../../agent/mover/batch.ts'
 import { takeLock } from '../../agent/mover/lock.ts'
 import { openRepository } from '../../agent/mover/open-repository.ts'
@@ -6,6 +8,7 @@ import type { AttemptOf } from '../../agent/mover/plane.ts'
 import type { JobEnd } from '../../agent/mover/reporter.ts'
 import { syncIndex } from '../../agent/mover/sync-index.ts'
 import { openCache } from '../../agent/repository/cache.ts'
+import type { Feed } from '../../agent/repository/file-bytes.ts'
 import { BlobIndex } from '../../agent/repository/index.ts'
 import { objectKey } from '../../agent/repository/layout.ts'
 import { goMode } from '../../agent/repository/mode.ts'
@@ -15,15 +18,22 @@ import type { TreeNode } from '../../agent/repository/tree.ts'
 import { sealUnpacked } from '../../agent/repository/unpacked.ts'
 import { createWriter } from '../../agent/repository/writer.ts'
 
+const read = promisify(readCallback)
+
 /** `S_IFREG` with mode 0644: what restic gives the file of a stream. */
 const PLAIN_FILE = 0o100644
 
-/** Reads `chunks` to their end, stores them, and makes a snapshot with the one file `/<name>`. */
+/** What a descriptor gives, put where the writer wants it. */
+function feedFrom(descriptor: number): Feed {
+  return { read: async (into) => (await read(descriptor, { buffer: into })).bytesRead }
+}
+
+/** Reads `descriptor` to its end, stores it, and makes a snapshot with the one file `/<name>`. */
 export async function backupStream(
   batch: Batch,
   attempt: AttemptOf,
   name: string,
-  chunks: AsyncIterable<Uint8Array>,
+  descriptor: number,
 ): Promise<Partial<JobEnd>> {
   const { signal, clock, store, bytes } = batch
   const repository = await openRepository(batch, attempt, signal)
@@ -46,7 +56,7 @@ export async function backupStream(
         await cache.add('index', file.id, file.bytes)
       },
     })
-    const { content, size } = await writer.saveFile(chunks)
+    const { content, size } = await writer.saveFile(feedFrom(descriptor))
     const time = fromMilliseconds(clock.now())
     const node: TreeNode = {
       name: Buffer.from(name),
