@@ -32,6 +32,7 @@ import { createProposals } from './proposals.ts'
 import { createReconcile } from './reconcile.ts'
 import { createRetire } from './retire.ts'
 import { createRetireChecks } from './retire-checks.ts'
+import { createRetireJudge } from './retire-judge.ts'
 import { createSessions } from './sessions.ts'
 import { createStoreView } from './store-view.ts'
 import type { OpenVault } from './vault-access.ts'
@@ -76,7 +77,7 @@ export function createAgentServices(deps: AgentServicesDeps) {
   const initialise = createInitialise({ ...shared, attempts })
   const commits = createCommits({ ...shared, attempts, commits: stores.commits, checks, defer })
   const reconcile = createReconcile({ ...shared, attempts })
-  const retirementChecks = createRetireChecks(shared)
+  const retirementChecks = createRetireChecks({ ...shared, judge: createRetireJudge(shared) })
   const retire = createRetire({ ...shared, attempts, checks: retirementChecks, defer })
   const deletions = createDeletions(shared)
   return {

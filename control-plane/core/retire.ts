@@ -11,7 +11,8 @@ import type { Basics } from './deps.ts'
 import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
 import type { Defer } from './log.ts'
-import type { RetireChecks, RetireRefusal } from './retire-checks.ts'
+import type { RetireChecks } from './retire-checks.ts'
+import { type RetireRefusal, wrongInItself } from './retire-judge.ts'
 import { verifySignature } from './verify-signature.ts'
 
 /** Retirements taken up in one sweep. */
@@ -86,7 +87,7 @@ export function createRetire(deps: RetireDeps) {
       throw new HoldfastError('invalid', `retirement: is not about the repository of job ${job.id}`)
     }
     const refused: RetireRefusal | undefined = owns(job, asker, retirement)
-      ? checks.inItself(retirement)
+      ? wrongInItself(retirement)
       : { code: 'fence-stale', message: `attempt ${retirement.attempt} runs no more` }
     const now = clock.now()
     const row: RetirementRow & { text: string } = {

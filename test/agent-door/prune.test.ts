@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { createSnapshotsStore } from '../../control-plane/adapters/libsql/store/snapshots.ts'
-import { DAY, HOUR, MINUTE } from '../../shared/clock.ts'
+import { DAY, MINUTE } from '../../shared/clock.ts'
 import { indexKey, packKey, smallKey } from '../../shared/vault/layout.ts'
 import { type Agent, queueJob, sha256 } from './agent.ts'
 import {
   type Backup,
   backedUp,
+  bytesKnown,
+  bytesThere,
   propose,
   pruning,
   retire,
@@ -19,12 +20,6 @@ const rig = useRig()
 const condemnedRows = async () =>
   (await rig.door.database.read('SELECT id, state, confirmed_at FROM condemned ORDER BY id')).rows
 const epoch = async () => (await rig.row('SELECT epoch FROM repositories'))?.epoch
-const bytesKnown = async () =>
-  Number((await rig.row('SELECT COALESCE(SUM(bytes), 0) AS n FROM objects'))?.n)
-const bytesThere = () =>
-  [...rig.objects.contents]
-    .filter(([key]) => /\/(?:data|index)\//.test(key))
-    .reduce((sum, [, bytes]) => sum + bytes.length, 0)
 const there = (key: string) => rig.objects.contents.has(key)
 
 /** The snapshot is forgotten and gone, as retention would have it. */
@@ -63,7 +58,7 @@ describe('a prune', () => {
     expect(there(indexKey(agent.repository, old.indexes[0]!))).toBe(false)
     expect(await epoch()).toBe(1)
     expect((await condemnedRows()).map(({ state }) => state)).toEqual(['condemned', 'condemned'])
-    expect(await bytesKnown()).toBe(bytesThere())
+    expect(await bytesKnown(rig)).toBe(bytesThere(rig))
     await agent.finish(first.run, first.job)
 
     // Long after the floor, but nobody confirmed: nothing is deleted.
@@ -84,7 +79,7 @@ describe('a prune', () => {
     for (const id of old.packs) expect(there(packKey(agent.repository, id))).toBe(false)
     for (const id of kept.packs) expect(there(packKey(agent.repository, id))).toBe(true)
     expect((await condemnedRows()).map(({ state }) => state)).toEqual(['deleted', 'deleted'])
-    expect(await bytesKnown()).toBe(bytesThere())
+    expect(await bytesKnown(rig)).toBe(bytesThere(rig))
     const { rows } = await rig.door.database.read(
       `SELECT entry FROM audit WHERE action = 'object.deleted' ORDER BY seq`,
     )
@@ -273,7 +268,7 @@ describe('what is repacked', () => {
       condemned: kept.packs.map((id) => ({ id, bytes: 220, heirs: [heir.id] })),
     })
     expect((await retireThrough(agent, run, wanted)).body).toEqual({ state: 'accepted' })
-    expect(await bytesKnown()).toBe(bytesThere())
+    expect(await bytesKnown(rig)).toBe(bytesThere(rig))
     await agent.finish(run, job)
     // The heir of a kept snapshot's packs is needed now, whatever a later prune says.
     const second = await pruning(rig, agent)
@@ -329,159 +324,5 @@ describe('a commit', () => {
     })
     const answer = await agent.commitThrough(run, receipt, things.snapshot)
     expect(answer.body).toMatchObject({ state: 'refused', code: 'claims-missing' })
-  })
-})
-
-describe('a prune and other movers', () => {
-  it('never share a repository, whichever came first', async () => {
-    const backup = await rig.started(agent, { source: 'volume:data' })
-    const waiting = await queueJob(rig.door, {
-      ...agent,
-      kind: 'prune',
-      parameters: { kind: 'prune', maxRepackBytes: 0, maxSeconds: 60, maxUnusedPercent: 5 },
-    })
-    await rig.door.agents.dispatch.host(agent.host)
-    const state = (id: string) => rig.row('SELECT state FROM jobs WHERE id = ?', [id])
-    expect(await state(waiting)).toMatchObject({ state: 'queued' })
-    await agent.finish(backup.run, backup.job)
-    await rig.door.settled()
-    expect(await state(waiting)).toMatchObject({ state: 'running' })
-    const prune = await agent.frame('run')
-    await agent.lease(prune)
-    const next = await queueJob(rig.door, { ...agent, source: 'volume:next' })
-    await rig.door.agents.dispatch.host(agent.host)
-    expect(await state(next)).toMatchObject({ state: 'queued' })
-    await agent.finish(prune, prune.jobs[0]!)
-    await rig.door.settled()
-    expect(await state(next)).toMatchObject({ state: 'running' })
-  })
-
-  it('wait for an agent that knows what a prune is', async () => {
-    await agent.hangUp()
-    agent.protocol = 1
-    await agent.connect()
-    const waiting = await queueJob(rig.door, {
-      ...agent,
-      kind: 'prune',
-      parameters: { kind: 'prune', maxRepackBytes: 0, maxSeconds: 60, maxUnusedPercent: 5 },
-    })
-    await rig.door.agents.dispatch.host(agent.host)
-    const state = () => rig.row('SELECT state FROM jobs WHERE id = ?', [waiting])
-    expect(await state()).toMatchObject({ state: 'queued' })
-    await agent.hangUp()
-    agent.protocol = 2
-    await agent.connect()
-    await rig.door.agents.dispatch.host(agent.host)
-    expect(await state()).toMatchObject({ state: 'running' })
-  })
-
-  it('let a prune that waited for half an hour go first', async () => {
-    const backup = await rig.started(agent, { source: 'volume:data' })
-    const prune = await queueJob(rig.door, {
-      ...agent,
-      kind: 'prune',
-      parameters: { kind: 'prune', maxRepackBytes: 0, maxSeconds: 60, maxUnusedPercent: 5 },
-    })
-    await rig.door.database.write([
-      {
-        sql: 'UPDATE jobs SET created_at = ? WHERE id = ?',
-        args: [rig.clock.now() - HOUR, prune],
-      },
-      { sql: 'UPDATE batches SET kind = ?', args: ['restore'] },
-    ])
-    const next = await queueJob(rig.door, { ...agent, source: 'volume:next' })
-    await rig.door.agents.dispatch.host(agent.host)
-    expect(await rig.row('SELECT state FROM jobs WHERE id = ?', [next])).toMatchObject({
-      state: 'queued',
-    })
-    await agent.finish(backup.run, backup.job)
-    await rig.door.settled()
-    expect(await rig.row('SELECT state FROM jobs WHERE id = ?', [prune])).toMatchObject({
-      state: 'running',
-    })
-  })
-})
-
-describe('the bucket and the catalogue', () => {
-  const snapshots = () => createSnapshotsStore(rig.door.database)
-
-  it('are compared: a snapshot that somebody removed is marked and alarmed, once', async () => {
-    rig.objects.contents.delete(smallKey(agent.repository, 'snapshot', kept.snapshot))
-    await rig.clock.skip(HOUR)
-    await rig.door.agents.chores.reconcile()
-    await rig.clock.skip(2 * DAY)
-    await rig.door.agents.chores.reconcile()
-    expect(
-      await rig.row('SELECT state FROM snapshots WHERE id = ?', [kept.snapshot]),
-    ).toMatchObject({ state: 'vanished' })
-    const alerts = (await rig.alerts()).filter((one) => one.alert_type === 'snapshots-removed')
-    expect(alerts).toHaveLength(1)
-    expect((await rig.actions()).filter((one) => one.startsWith('snapshot.vanished'))).toHaveLength(
-      1,
-    )
-  })
-
-  it('agree on packs again after somebody else pruned', async () => {
-    await rig.clock.skip(2 * DAY)
-    rig.objects.contents.delete(packKey(agent.repository, old.packs[0]!))
-    const foreign = sha256('foreign pack')
-    rig.objects.contents.set(packKey(agent.repository, foreign), Buffer.alloc(90))
-    await rig.door.agents.chores.reconcile()
-    expect(await bytesKnown()).toBe(bytesThere())
-  })
-
-  it('have unknown snapshots read by the host and entered as foreign, copies under their job', async () => {
-    const put = (name: string) => {
-      const bytes = Buffer.from(name.padEnd(60, '.'))
-      rig.objects.contents.set(smallKey(agent.repository, 'snapshot', sha256(bytes)), bytes)
-      return { id: sha256(bytes), bytes: bytes.length }
-    }
-    const foreign = put('foreign')
-    const copy = put('copy')
-    const { run, job } = await pruning(rig, agent)
-    const listed = await agent.ask(run, 'listing', { what: 'unknown-snapshots' })
-    expect(listed.body.objects).toHaveLength(2)
-    const tree = (await rig.row('SELECT tree FROM snapshots WHERE id = ?', [kept.snapshot]))!.tree
-    const common = { time: '2026-01-02T03:04:05.678Z', hostname: 'laptop' }
-    const entries = [
-      { ...foreign, ...common, tree: sha256('t'), paths: ['/etc', '/etc/ssl'], tags: ['mine'] },
-      {
-        ...copy,
-        ...common,
-        tree,
-        paths: ['/volumes/kept'],
-        tags: ['job:x', 'gold'],
-        original: kept.snapshot,
-      },
-    ]
-    const missing = { ...entries[0], id: sha256('nowhere') }
-    expect((await agent.ask(run, 'reconcile', { snapshots: [missing] })).body.code).toBe('invalid')
-    expect((await agent.ask(run, 'reconcile', { snapshots: entries })).status).toBe(200)
-    expect((await agent.ask(run, 'reconcile', { snapshots: entries })).status).toBe(200)
-    const again = await agent.ask(run, 'listing', { what: 'unknown-snapshots' })
-    expect(again.body.objects).toEqual([])
-    const row = (id: string) =>
-      rig.row('SELECT source, job, is_foreign, policy_name FROM snapshots WHERE id = ?', [id])
-    expect(await row(foreign.id)).toMatchObject({
-      source: 'directory:/etc',
-      job: null,
-      is_foreign: 1,
-    })
-    const original = await row(kept.snapshot)
-    expect(await row(copy.id)).toMatchObject({
-      source: 'volume:kept',
-      job: original!.job,
-      is_foreign: 0,
-    })
-    const seen = await snapshots().kept(agent.repository)
-    expect(seen.find(({ id }) => id === copy.id)?.tags).toContain('gold')
-    expect(seen.find(({ id }) => id === foreign.id)?.unclaimed).toBe(true)
-    await agent.finish(run, job)
-  })
-
-  it('are no business of a backup', async () => {
-    const { run } = await rig.started(agent, { source: 'volume:data' })
-    const answer = await agent.ask(run, 'reconcile', { snapshots: [] })
-    expect(answer.body.code).toBe('forbidden')
   })
 })

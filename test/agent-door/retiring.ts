@@ -115,3 +115,13 @@ export async function stored(
   expect(rig.objects.upload(granted.body.grants[0].url, bytes)).toBe(200)
   return { id, bytes: bytes.length }
 }
+
+/** Bytes of packs and index files: as the catalogue has them, and as they lie in the vault. */
+export async function bytesKnown(rig: Rig): Promise<number> {
+  return Number((await rig.row('SELECT COALESCE(SUM(bytes), 0) AS n FROM objects'))?.n)
+}
+export function bytesThere(rig: Rig): number {
+  return [...rig.objects.contents]
+    .filter(([key]) => /\/(?:data|index)\//.test(key))
+    .reduce((sum, [, bytes]) => sum + bytes.length, 0)
+}

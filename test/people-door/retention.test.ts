@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createSnapshotsStore } from '../../control-plane/adapters/libsql/store/snapshots.ts'
+import { createRetention } from '../../control-plane/core/retention.ts'
 import { DAY, HOUR } from '../../shared/clock.ts'
 import { smallKey } from '../../shared/vault/layout.ts'
 import { openRig, type Rig } from './rig.ts'
@@ -56,6 +58,36 @@ const states = async (ids: readonly string[]) => {
   const { rows } = await rig.database.read('SELECT id, state FROM snapshots')
   const known = new Map(rows.map((row) => [row.id, row.state]))
   return ids.map((id) => known.get(id))
+}
+
+/** Retention whose process dies at its `at`th write or removal, in turns before and after it happened. */
+function mortal(at: number) {
+  let count = 0
+  let dead = false
+  async function pass<T>(act: () => Promise<T>): Promise<T> {
+    const mine = count++
+    if (dead || (mine === at && at % 2 === 0)) dead = true
+    if (dead) throw new Error('the process died')
+    const result = await act()
+    if (mine !== at) return result
+    dead = true
+    throw new Error('the process died')
+  }
+  const { database } = rig
+  const write: typeof database.write = (statements) => pass(() => database.write(statements))
+  const retention = createRetention({
+    clock: rig.clock,
+    random: rig.random,
+    snapshots: createSnapshotsStore({ ...database, write }),
+    fleet: rig.stores.fleet,
+    policies: rig.stores.policies,
+    openVault: async (vault) => {
+      const access = await rig.vaults.open(vault)
+      const remove = (key: string) => pass(() => access.objects.remove(key))
+      return { ...access, objects: { ...access.objects, remove } }
+    },
+  })
+  return { retention, dead: () => dead }
 }
 
 describe('retention', () => {
@@ -159,6 +191,31 @@ describe('retention', () => {
     expect((await states(ids))[11]).toBe('forgotten')
     const key = smallKey(host.repository, 'snapshot', ids[11]!)
     expect(await (await objects()).head(key)).toBeUndefined()
+  })
+
+  it('goes on wherever it died: each snapshot is gone once, and the log says so once', async () => {
+    await policy('mortal', ['mortal'], { 'keep-last': 8 })
+    const { host, ids } = await daily('web-11', 'mortal', 12)
+    let died = 0
+    for (let at = 0; ; at++) {
+      const { retention, dead } = mortal(at)
+      await retention.sweep().catch(() => undefined)
+      if (!dead()) break
+      died++
+    }
+    expect(died).toBeGreaterThan(3)
+    await rig.retention.sweep()
+    expect((await states(ids)).slice(8)).toEqual(Array(4).fill('forgotten'))
+    const log = await rig.call('GET', `/api/v1/audit?action=snapshot.forgotten&host=${host.id}`, {
+      token: admin,
+    })
+    const targets = log.body.items.map((one: { event: { target: string } }) => one.event.target)
+    expect(targets.sort()).toEqual(
+      ids
+        .slice(8)
+        .map((id) => `snapshot:${id}`)
+        .sort(),
+    )
   })
 
   it('preview pages by source', async () => {
