@@ -7,7 +7,7 @@ import { damaged, RepositoryError } from './errors.ts'
 import { type Clock, type Id, idOf, type Random } from './id.ts'
 import type { BlobIndex } from './index.ts'
 import { encodeIndex, fullIndex, type IndexedPack, indexAge } from './index-file.ts'
-import { type OpenPack, type Pack, PackSpread } from './pack.ts'
+import { type OpenPack, type Pack, PackBuffers, PackSpread } from './pack.ts'
 import type { BlobMarks } from './prune-marks.ts'
 import type { PackTable } from './prune-packs.ts'
 import { release } from './release.ts'
@@ -56,6 +56,7 @@ export interface Repacked {
  */
 export class Repacker {
   readonly #options: RepackerOptions
+  readonly #buffers = new PackBuffers()
   readonly #spread: { readonly [type in BlobType]: PackSpread }
   /** Which pack each blob in an open pack came from. */
   readonly #cameFrom = new Map<Id, number>()
@@ -70,8 +71,8 @@ export class Repacker {
   constructor(options: RepackerOptions) {
     this.#options = options
     this.#spread = {
-      data: new PackSpread('data', options.random),
-      tree: new PackSpread('tree', options.random),
+      data: new PackSpread('data', options.random, this.#buffers),
+      tree: new PackSpread('tree', options.random, this.#buffers),
     }
   }
 
@@ -186,6 +187,7 @@ export class Repacker {
         if (this.#unlisted.length === 0) this.#oldestUnlisted = clock.now()
         this.#unlisted.push({ id: pack.id, blobs: pack.blobs })
         this.#unlistedBlobs += pack.blobs.length
+        this.#buffers.give(pack.bytes)
         const old = clock.now() - this.#oldestUnlisted >= indexAge
         if (this.#unlistedBlobs >= fullIndex || old) await this.#storeIndexFile()
       })
