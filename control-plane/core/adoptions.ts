@@ -2,10 +2,12 @@
 import type { ParametersOf } from '../../shared/backup/job.ts'
 import { HoldfastError } from '../../shared/errors.ts'
 import { MAX_SMALL_OBJECT } from '../../shared/protocol/calls.ts'
+import { ADOPT_PROTOCOL_VERSION } from '../../shared/protocol/version.ts'
 import { configKey } from '../../shared/vault/layout.ts'
 import { parsePlace } from '../../shared/vault/places.ts'
 import type { CatalogueStore } from '../ports/store/catalogue.ts'
 import type { FleetHost } from '../ports/store/fleet.ts'
+import type { HostsStore } from '../ports/store/hosts.ts'
 import type { Vault } from '../ports/store/vaults.ts'
 import { InvalidFields } from './problem.ts'
 import type { Vaults } from './vaults.ts'
@@ -21,6 +23,7 @@ export interface WantedAdoption {
 export interface AdoptionDeps {
   readonly vaults: Pick<Vaults, 'find' | 'open'>
   readonly catalogue: Pick<CatalogueStore, 'repository' | 'repositories'>
+  readonly hosts: Pick<HostsStore, 'find'>
 }
 
 /**
@@ -32,6 +35,13 @@ export async function planAdoption(
   host: FleetHost,
   wanted: WantedAdoption,
 ): Promise<ParametersOf<'init'>> {
+  if (((await deps.hosts.find(host.id))?.protocol ?? 0) < ADOPT_PROTOCOL_VERSION) {
+    throw new HoldfastError(
+      'version-unsupported',
+      `the agent of host "${host.name}" cannot take over repositories yet`,
+      { hint: 'let it connect, or upgrade it' },
+    )
+  }
   const vault = await deps.vaults.find(wanted.vault)
   const place = placeIn(vault, wanted.prefix)
   for (const other of await deps.catalogue.repositories()) {

@@ -90,7 +90,7 @@ export function createPeople(deps: PeopleDeps) {
       fleet,
       catalogue,
       policies,
-      adoption: { vaults: deps.vaults, catalogue: stores.catalogue },
+      adoption: { vaults: deps.vaults, catalogue: stores.catalogue, hosts: stores.hosts },
       wake: deps.wake,
       cancelled: deps.dispatch.cancelled,
     }),
