@@ -107,6 +107,18 @@ export function openApart(
   primitives.aes256Ctr(key.encrypt, iv, ciphertext, into)
 }
 
+/** The SHA-256 of what `openApart` would give, which is not kept. */
+export function openedHash(
+  key: SealingKey,
+  iv: Uint8Array,
+  ciphertext: Uint8Array,
+  tag: Uint8Array,
+  digest: Uint8Array,
+): void {
+  if (!tagMatches(key, iv, ciphertext, tag)) throw damaged('a sealed message fails its MAC')
+  primitives.hashDecrypted(key.encrypt, iv, ciphertext, digest)
+}
+
 /** Whether `sealed` was made under `key`; false also for what is too short or has an all-zero IV. */
 export function macMatches(key: SealingKey, sealed: Uint8Array): boolean {
   if (sealed.length < sealOverhead) return false

@@ -18,6 +18,12 @@ const longestUpdate = 1 << 30
 const blockLimit = 128 * 1024
 /** … and takes at least three bytes of header and one of content. */
 const leastBlock = 4
+/** `sizeof(SHA256_CTX)` is 112. */
+const shaStateBytes = 128
+/** Bytes decrypted or decompressed at a time where only their hash is wanted: they stay in the processor's cache. */
+const hashSlice = 128 * 1024
+/** `ZSTD_reset_session_only`. */
+const sessionOnly = 1
 /** `ZSTD_error_dstSize_tooSmall`, fixed since zstd 1.3.0. */
 const doesNotFit = 70n
 
@@ -29,7 +35,11 @@ function load() {
       own.func(name, result, parameters)
     const p = 'void *'
     return {
+      copy: bind('memcpy', p, [p, p, 'size_t']),
       sha256: bind('SHA256', p, [p, 'size_t', p]),
+      shaInit: bind('SHA256_Init', 'int', [p]),
+      shaUpdate: bind('SHA256_Update', 'int', [p, p, 'size_t']),
+      shaFinal: bind('SHA256_Final', 'int', [p, p]),
       md5: bind('MD5', p, [p, 'size_t', p]),
       newCipher: bind('EVP_CIPHER_CTX_new', p, []),
       aes256Ctr: bind('EVP_aes_256_ctr', p, []),
@@ -44,6 +54,10 @@ function load() {
       compress: bind('ZSTD_compressCCtx', 'size_t', [p, p, 'size_t', p, 'size_t', 'int']),
       newDecompressor: bind('ZSTD_createDCtx', p, []),
       decompress: bind('ZSTD_decompressDCtx', 'size_t', [p, p, 'size_t', p, 'size_t']),
+      resetDecompressor: bind('ZSTD_DCtx_reset', 'size_t', [p, 'int']),
+      decompressStream: bind('ZSTD_decompressStream_simpleArgs', 'size_t', [
+        ...[p, p, 'size_t', p, p, 'size_t', p],
+      ]),
       decompressedSize: bind('ZSTD_findDecompressedSize', 'uint64_t', [p, 'size_t']),
       decompressBound: bind('ZSTD_decompressBound', 'uint64_t', [p, 'size_t']),
     }
@@ -72,6 +86,12 @@ function create(own: NonNullable<ReturnType<typeof load>>): Primitives {
   let compressor: Pointer
   let decompressor: Pointer
 
+  const shaState = Buffer.allocUnsafeSlow(shaStateBytes)
+  const slice = Buffer.allocUnsafeSlow(hashSlice)
+  const positions = new BigUint64Array(2) // in the output, in the input
+  const outPosition = positions.subarray(0, 1)
+  const inPosition = positions.subarray(1)
+
   /** Contents whose size the frames name, or an upper bound of it; −1 where neither is to be had. */
   function claimedLength(packed: Uint8Array): number {
     const named = exact(own.decompressedSize(packed, packed.length))
@@ -91,6 +111,10 @@ function create(own: NonNullable<ReturnType<typeof load>>): Primitives {
   return {
     name: 'native',
     decompressInto,
+    copy(from, into) {
+      assertLength(into, from.length)
+      own.copy(into, from, from.length)
+    },
     sha256(bytes, digest) {
       assertLength(digest, 32)
       own.sha256(bytes, bytes.length, digest)
@@ -109,6 +133,46 @@ function create(own: NonNullable<ReturnType<typeof load>>): Primitives {
         const target = from.length > longestUpdate ? into.subarray(at, at + longestUpdate) : into
         const done = own.encryptUpdate(context, target, written, slice, slice.length)
         if (done !== 1 || written[0] !== slice.length) throw refused('AES-256-CTR')
+      }
+    },
+    hashDecrypted(key, iv, from, digest) {
+      assertLength(key, keyBytes)
+      assertLength(iv, blockBytes)
+      assertLength(digest, 32)
+      const context = counter(key, iv)
+      own.shaInit(shaState)
+      for (let at = 0; at < from.length; at += hashSlice) {
+        const part = from.subarray(at, at + hashSlice)
+        const done = own.encryptUpdate(context, slice, written, part, part.length)
+        if (done !== 1 || written[0] !== part.length) throw refused('AES-256-CTR')
+        own.shaUpdate(shaState, slice, part.length)
+      }
+      own.shaFinal(digest, shaState)
+    },
+    hashDecompressed(packed, digest) {
+      assertLength(digest, 32)
+      decompressor ??= made(own.newDecompressor())
+      own.resetDecompressor(decompressor, sessionOnly)
+      own.shaInit(shaState)
+      positions.fill(0n)
+      for (let total = 0; ; ) {
+        positions[0] = 0n
+        const before = positions[1]
+        const hint: Size = own.decompressStream(
+          ...[decompressor, slice, slice.length, outPosition],
+          ...[packed, packed.length, inPosition],
+        )
+        if (typeof hint !== 'number') throw damaged('compressed data cannot be decoded')
+        const came = Number(positions[0])
+        own.shaUpdate(shaState, slice, came)
+        total += came
+        if (hint === 0) {
+          if (positions[1] !== BigInt(packed.length)) throw damaged('bytes follow compressed data')
+          own.shaFinal(digest, shaState)
+          return total
+        }
+        // The end of the input, and the frame wants more.
+        if (came === 0 && positions[1] === before) throw damaged('compressed data ends early')
       }
     },
     aes128Block(key, plain, into) {

@@ -10,8 +10,15 @@ import type { Primitives } from './primitives.ts'
 const decodeStep = 8 * 1024 * 1024
 const leastStep = 64 // zlib's own lower limit for a chunk
 
+/** More than any blob holds. */
+const largestHashed = 2 ** 30
+
 export const portablePrimitives: Primitives = {
   name: 'portable',
+  copy(from, into) {
+    assertLength(into, from.length)
+    into.set(from)
+  },
   sha256(bytes, digest) {
     assertLength(digest, 32)
     digest.set(hash('sha256', bytes, 'buffer'))
@@ -25,6 +32,19 @@ export const portablePrimitives: Primitives = {
     assertLength(iv, 16)
     assertLength(into, from.length)
     if (from.length > 0) into.set(createCipheriv('aes-256-ctr', key, iv).update(from))
+  },
+  hashDecrypted(key, iv, from, digest) {
+    assertLength(key, 32)
+    assertLength(iv, 16)
+    assertLength(digest, 32)
+    digest.set(hash('sha256', createCipheriv('aes-256-ctr', key, iv).update(from), 'buffer'))
+  },
+  hashDecompressed(packed, digest) {
+    assertLength(digest, 32)
+    const { plain, consumed } = decodeFrame(packed, largestHashed)
+    if (consumed !== packed.length) throw damaged('bytes follow compressed data')
+    digest.set(hash('sha256', plain, 'buffer'))
+    return plain.length
   },
   aes128Block(key, block, into) {
     assertLength(key, 16)

@@ -34,12 +34,14 @@ describe.each(both)('%s primitives', (name, one) => {
 
   test('are what their name says', () => expect(one.name).toBe(name))
 
-  test('hash as node:crypto does, whatever the length and wherever the bytes lie', () => {
+  test('copy, and hash as node:crypto does, whatever the length and wherever the bytes lie', () => {
     const shared = Buffer.from(new SharedArrayBuffer(200_000))
     randomBytes(200_000).copy(shared)
     for (const length of [0, 1, 55, 56, 63, 64, 65, 1000, 150_000]) {
       const bytes = shared.subarray(7, 7 + length)
-      const copy = Buffer.from(bytes)
+      const copy = Buffer.alloc(length)
+      one.copy(bytes, copy)
+      expect(copy.equals(bytes)).toBe(true)
       expect(filled(32, (into) => one.sha256(bytes, into))).toBe(
         createHash('sha256').update(copy).digest('hex'),
       )
@@ -112,10 +114,48 @@ describe.each(both)('%s primitives', (name, one) => {
     expect(one.compress(noise, 2, Buffer.alloc(noise.length - 1))).toBe(0)
   })
 
+  test('hash what they decrypt or decompress without keeping it', () => {
+    const key = randomBytes(32)
+    const iv = randomBytes(16)
+    for (const length of [0, 1, 16, 4096, 131_072, 131_073, 1_000_003]) {
+      const from = randomBytes(length)
+      const plain = Buffer.alloc(length)
+      one.aes256Ctr(key, iv, from, plain)
+      const hash = createHash('sha256').update(plain).digest('hex')
+      expect(filled(32, (into) => one.hashDecrypted(key, iv, from, into))).toBe(hash)
+      const packed = compressed(plain)
+      expect(filled(32, (into) => void one.hashDecompressed(packed, into))).toBe(hash)
+      expect(one.hashDecompressed(packed, Buffer.alloc(32))).toBe(length)
+    }
+    const frame = compressed(text)
+    const broken = Buffer.from(frame)
+    broken[20]! ^= 0x40
+    const digest = Buffer.alloc(32)
+    const right = createHash('sha256').update(text).digest()
+    for (const bad of [
+      frame.subarray(0, -1),
+      frame.subarray(0, 4),
+      Buffer.concat([frame, Buffer.of(1)]),
+      Buffer.alloc(50, 0x77),
+    ]) {
+      expect(() => one.hashDecompressed(bad, digest)).toThrow(damaged)
+    }
+    try {
+      one.hashDecompressed(broken, digest)
+      expect(digest.equals(right)).toBe(false)
+    } catch (error) {
+      expect(error).toEqual(damaged)
+    }
+    // Whatever went wrong before leaves no trace.
+    expect(one.hashDecompressed(frame, digest)).toBe(text.length)
+    expect(digest.equals(right)).toBe(true)
+  })
+
   test('never read or write beyond the end of a buffer', () => {
     const right = Buffer.alloc(32)
     const wrong = Buffer.alloc(15)
     for (const call of [
+      () => one.copy(right, wrong),
       () => one.sha256(right, wrong),
       () => one.md5(right, wrong),
       () => one.aes256Ctr(right, right.subarray(16), right, wrong),

@@ -1,6 +1,6 @@
 // What threads do for the writer, on bytes in shared memory: name blobs, seal them where they lie, name packs.
 // Few imports: every thread loads them again.
-import { ivBytes, macBytes, openApart, type SealingKey, sealApart } from './cipher.ts'
+import { ivBytes, macBytes, openApart, openedHash, type SealingKey, sealApart } from './cipher.ts'
 import { RepositoryError, type RepositoryErrorCode } from './errors.ts'
 import { primitives } from './primitives.ts'
 
@@ -84,7 +84,6 @@ export function handedOver(what: Work | Outcome): ArrayBuffer[] {
 export class SealBench {
   readonly #key: SealingKey
   readonly #packed = new Room()
-  readonly #opened = new Room()
   readonly #digest = Buffer.alloc(32)
 
   constructor(key: SealingKey) {
@@ -140,7 +139,7 @@ export class SealBench {
   /**
    * Compress where that helps, seal, and open again: what leaves here was seen to decrypt, decompress and hash to
    * its id, so a bad memory cell or a bug cannot store what nobody can restore. The ciphertext takes the place of the
-   * plaintext, so there is nothing left that a wrong answer could be mistaken for.
+   * plaintext, so there is nothing left that a wrong answer could be mistaken for. Opening keeps nothing but the hash.
    */
   #seal(
     plain: Buffer,
@@ -152,27 +151,26 @@ export class SealBench {
     const shorter = Math.max(0, plain.length - 1)
     const packed = this.#packed.take(level > 0 ? shorter : 0)
     const packedLength = packed.length > 0 ? primitives.compress(plain, level, packed) : 0
-    const opened = this.#opened.take(plain.length)
+    const digest = this.#digest
     try {
       if (packedLength === 0) {
         sealApart(this.#key, plain, iv, plain, tag)
-        openApart(this.#key, iv, plain, tag, opened)
+        openedHash(this.#key, iv, plain, tag, digest)
       } else {
         const ciphertext = plain.subarray(0, packedLength)
         const unsealed = packed.subarray(0, packedLength)
         sealApart(this.#key, unsealed, iv, ciphertext, tag)
         unsealed.fill(0)
         openApart(this.#key, iv, ciphertext, tag, unsealed)
-        const length = primitives.decompressInto(unsealed, opened)
+        const length = primitives.hashDecompressed(unsealed, digest)
         if (length !== plain.length) throw new Error(`${length} bytes came back`)
       }
-      if (this.#hash(opened) !== id) throw new Error('other content came back')
+      if (digest.toString('hex') !== id) throw new Error('other content came back')
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'unknown'
       throw new RepositoryError('self-check-failed', `blob ${id} did not open again: ${reason}`)
     } finally {
       this.#packed.giveBack()
-      this.#opened.giveBack()
     }
     return packedLength === 0 ? [plain.length, 0] : [packedLength, plain.length]
   }

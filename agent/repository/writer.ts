@@ -12,6 +12,7 @@ import type { BlobIndex } from './index.ts'
 import type { IndexedPack } from './index-file.ts'
 import { type Pack, PackBuffers } from './pack.ts'
 import { type IndexFile, PackSender, type SealedParts } from './pack-sender.ts'
+import { primitives } from './primitives.ts'
 import type { Repository } from './repository.ts'
 import { SealPool } from './seal-pool.ts'
 import { type BatchedBlob, SmallBlobs, slabBytes } from './small-blobs.ts'
@@ -330,7 +331,7 @@ export class RepositoryWriter {
           ...{ id: ids[i]!, type, length, uncompressedLength: lengths[2 * at + 1]! },
           write(room) {
             room.set(ivs.subarray(at * ivBytes, (at + 1) * ivBytes))
-            room.set(ciphertext, ivBytes)
+            primitives.copy(ciphertext, room.subarray(ivBytes, length - macBytes))
             room.set(tags.subarray(at * macBytes, (at + 1) * macBytes), length - macBytes)
           },
         }
