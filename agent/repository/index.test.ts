@@ -170,6 +170,10 @@ test('loading follows the live listing: gone files are dropped, new ones read on
 
   byId.set(ids[0]!, files[1]!.bytes)
   await expect(loadIndex({ repository, index, live: ids, read })).rejects.toThrow('other content')
+  const told: string[] = []
+  const onDamaged = (file: string) => told.push(file)
+  const loaded = await loadIndex({ repository, index: new BlobIndex(), live: ids, read, onDamaged })
+  expect({ added: loaded.added, told }).toEqual({ added: ids.slice(1), told: ids.slice(0, 1) })
 })
 
 test('costs at most 64 bytes per blob, packs of a dozen blobs included', () => {
