@@ -1,11 +1,15 @@
 // The regular files of a run: those that are as they were, those of known content, and those that must be read.
 
+import type { BigIntStats } from 'node:fs'
+import type { Glance, Sighting } from '../native/glance.ts'
+import { systemErrorCode } from '../native/syscall-error.ts'
+import { encodePlainFile } from '../repository/plain-file.ts'
 import type { TreeNode } from '../repository/tree.ts'
 import type { SavedFile } from '../repository/writer.ts'
-import type { SourceEntry } from '../sources/source.ts'
+import type { SourceDirectory, SourceEntry, SourceFile } from '../sources/source.ts'
 import type { ArchiveOptions, ArchiveWriter } from './archive-contract.ts'
 import { type ArchiveNodes, isOther } from './archive-nodes.ts'
-import type { Place } from './archive-place.ts'
+import { Place } from './archive-place.ts'
 import type { ArchiveTally } from './archive-tally.ts'
 import { LinkedFiles } from './linked-files.ts'
 import { Slots } from './slots.ts'
@@ -16,13 +20,26 @@ import {
   isArray,
   readSteadily,
   type SteadyReadDeps,
+  sameContent,
+  unsettled,
+  unsettledSince,
 } from './steady-read.ts'
+import { asPlainFile } from './tree-node.ts'
+import type { Gap, NodeOrText } from './tree-parts.ts'
 import { unchangedContent } from './unchanged.ts'
 
 /** Files read at a time: enough to have the next one at hand while a pack waits for its upload. Each takes about 11 MiB. */
 const FILES_AT_ONCE = 3
 /** Files open at a time: the kernel reads the beginnings of those to come while others are dealt with. */
 const FILES_OPEN = 16
+
+/** A regular file with one name and no attributes, as a glance showed it. */
+export interface SeenEntry {
+  /** One character per byte. */
+  readonly name: string
+  readonly seen: Sighting
+  readonly gap: Gap
+}
 
 export interface ArchiveFilesDeps {
   readonly options: ArchiveOptions
@@ -44,8 +61,7 @@ export class ArchiveFiles {
 
   constructor(deps: ArchiveFilesDeps) {
     this.#deps = deps
-    const { clock } = deps.options
-    this.#small = new SmallFiles({ save: (bytes) => this.#save(bytes), clock })
+    this.#small = new SmallFiles({ save: (bytes) => this.#save(bytes) })
   }
 
   /** Read all that is open and was not read yet. */
@@ -73,9 +89,15 @@ export class ArchiveFiles {
     }
     if (entry.stat.size <= BigInt(SMALL_FILE)) {
       await this.#small.ready()
-      const quick = this.#small.open(entry)
-      if (quick !== undefined) {
-        at.gap.node = background(this.#readSmall(quick, entry, before, at))
+      const file = this.#openSmall(entry)
+      if (file !== undefined) {
+        const quick = this.#small.take({
+          size: Number(file.stat.size),
+          readInto: (into) => file.readInto(into),
+          isSteady: () => sameContent(file.stat, file.now()),
+          close: () => file.close(),
+        })
+        at.gap.node = background(this.#readSmall(quick, file.stat, entry, before, at))
         return
       }
     }
@@ -84,8 +106,85 @@ export class ArchiveFiles {
     at.gap.node = background(read)
   }
 
+  /** Undefined for what the steady read must deal with: it cannot be opened, grew, or was changed a moment ago. */
+  #openSmall(entry: FileEntry): SourceFile | undefined {
+    const { clock } = this.#deps.options
+    if (unsettled(entry.stat, clock) > 0) return undefined
+    let file: SourceFile
+    try {
+      file = entry.open()
+    } catch (error) {
+      if (systemErrorCode(error) === undefined) throw error
+      return undefined
+    }
+    if (file.stat.size <= BigInt(SMALL_FILE) && unsettled(file.stat, clock) === 0) return file
+    file.close()
+    return undefined
+  }
+
+  /** Whether a file that `glance` shows may be read by `takeSeen`. */
+  mayTakeSeen({ links, size, changedSeconds, changedNanoseconds }: Glance): boolean {
+    if (links !== 1 || size > SMALL_FILE) return false
+    return unsettledSince(changedSeconds, changedNanoseconds, this.#deps.options.clock) === 0
+  }
+
+  /** Deal with a plain small file whose content is not known. `isNew`: the parent has no file of its name. */
+  async takeSeen(directory: SourceDirectory, above: Buffer, file: SeenEntry): Promise<void> {
+    await this.#small.ready()
+    const { name, seen, gap } = file
+    const open = directory.openSeen(name, seen)
+    if (open === undefined) {
+      gap.node = this.#deps.background(this.#readAnew(directory, above, file))
+      return
+    }
+    const quick = this.#small.take({
+      size: seen.size,
+      readInto: (into) => open.readInto(into),
+      isSteady: () => open.isAsSeen(),
+      close: () => open.close(),
+    })
+    gap.node = this.#deps.background(this.#readSeen(quick, directory, above, file))
+  }
+
+  async #readSeen(
+    quick: Promise<SmallOutcome<SavedFile>>,
+    directory: SourceDirectory,
+    above: Buffer,
+    file: SeenEntry,
+  ): Promise<NodeOrText | undefined> {
+    const { tally, signal, options } = this.#deps
+    const { name, seen, gap } = file
+    const outcome = await quick
+    if (outcome.kind === 'other') {
+      signal.throwIfAborted()
+      return this.#readAnew(directory, above, file, outcome.earlier)
+    }
+    const { size } = seen
+    tally.progress.bytes += size
+    tally.file(gap.before(), BigInt(size), false)
+    return encodePlainFile(asPlainFile(name, seen, options), outcome.saved.content)
+  }
+
+  /** Whatever a seen file became: look at its name again, and read it with patience. */
+  async #readAnew(
+    directory: SourceDirectory,
+    above: Buffer,
+    { name, gap }: SeenEntry,
+    earlier?: EarlierRead,
+  ): Promise<TreeNode | undefined> {
+    await this.#files.take()
+    try {
+      const entry = directory.look(Buffer.from(name, 'latin1'))
+      const at = new Place(directory, above, entry.name, gap)
+      return await this.#read(entry, gap.before(), at, earlier)
+    } finally {
+      this.#files.release()
+    }
+  }
+
   async #readSmall(
     quick: Promise<SmallOutcome<SavedFile>>,
+    stat: BigIntStats,
     entry: FileEntry,
     before: TreeNode | undefined,
     at: Place,
@@ -97,7 +196,7 @@ export class ArchiveFiles {
       await this.#files.take()
       return this.#read(entry, before, at, outcome.earlier).finally(() => this.#files.release())
     }
-    const { stat, saved } = outcome
+    const { saved } = outcome
     this.#links.remember(stat, saved.content)
     tally.progress.bytes += Number(saved.size)
     tally.file(before, saved.size, false)
@@ -105,7 +204,7 @@ export class ArchiveFiles {
   }
 
   async #read(
-    entry: FileEntry,
+    entry: SourceEntry,
     before: TreeNode | undefined,
     at: Place,
     earlier?: EarlierRead,

@@ -7,7 +7,7 @@ import { encodeTree, type TreeNode } from '../repository/tree.ts'
 import { measure } from '../sources/measure.ts'
 import type { Passed, Source, SourceDirectory, SourceEntry } from '../sources/source.ts'
 import type { Archived, ArchiveOptions } from './archive-contract.ts'
-import { ArchiveFiles } from './archive-files.ts'
+import { ArchiveFiles, type SeenEntry } from './archive-files.ts'
 import { ArchiveNodes } from './archive-nodes.ts'
 import { Place } from './archive-place.ts'
 import { ArchiveTally } from './archive-tally.ts'
@@ -39,8 +39,10 @@ interface Walked {
 interface Listing {
   readonly directory: SourceDirectory
   readonly parts: TreeParts
-  /** Of the entries to come, in their order; none where there is no parent. */
+  /** Of the entries to come, in their order. */
   readonly gaps: readonly Gap[]
+  /** Files that passed and are to be read. */
+  readonly seen: SeenEntry[]
   readonly entries: Iterable<SourceEntry | Passed>
 }
 
@@ -120,16 +122,21 @@ class Archive {
   /** The entries of a directory that is closed again if they cannot be listed. */
   #list(directory: SourceDirectory, parent: ParentDirectory | undefined, empty = false): Listing {
     const parts = new TreeParts(parent)
-    if (empty) return { directory, parts, gaps: [], entries: [] }
     const gaps: Gap[] = []
+    const seen: SeenEntry[] = []
+    if (empty) return { directory, parts, gaps, seen, entries: [] }
     try {
-      if (parent === undefined) return { directory, parts, gaps, entries: directory.entries() }
       const entries = directory.entries((name, glance) => {
         if (glance !== undefined && this.#keep(name, glance, parent, parts)) return true
-        gaps.push(parts.gap(name))
+        const gap = parts.gap(name)
+        if (glance !== undefined && this.#isNews(glance, parent, gap)) {
+          seen.push({ name, seen: glance.sighting(), gap })
+          return true
+        }
+        gaps.push(gap)
         return false
       })
-      return { directory, parts, gaps, entries }
+      return { directory, parts, gaps, seen, entries }
     } catch (error) {
       directory.close()
       throw error
@@ -137,12 +144,31 @@ class Archive {
   }
 
   /** Keep the parent's node of a file that is exactly as it was; all that most files of a run cost. */
-  #keep(name: string, glance: Glance, parent: ParentDirectory, parts: TreeParts): boolean {
+  #keep(
+    name: string,
+    glance: Glance,
+    parent: ParentDirectory | undefined,
+    parts: TreeParts,
+  ): boolean {
+    if (parent === undefined) return false
     const { cursor } = parent
     if (!parent.seek(name) || !isAsBefore(cursor, glance, this.#options, this.#knows)) return false
     parts.keep(cursor)
     this.#tally.keptFile(cursor.size)
     return true
+  }
+
+  /** Whether a small plain file must be read in any case: it is new, or it was written to since. */
+  #isNews(glance: Glance, parent: ParentDirectory | undefined, { was }: Gap): boolean {
+    if (!this.#files.mayTakeSeen(glance)) return false
+    if (parent === undefined) return true
+    const { cursor } = parent
+    if (was === undefined) return !cursor.lost
+    return (
+      cursor.plain &&
+      (cursor.changedSeconds !== glance.changedSeconds ||
+        cursor.changedNanoseconds !== glance.changedNanoseconds)
+    )
   }
 
   #knowsTree(id: string): boolean {
@@ -166,7 +192,7 @@ class Archive {
    */
   async #directory(
     name: Buffer,
-    { directory, parts, gaps, entries }: Listing,
+    { directory, parts, gaps, seen, entries }: Listing,
     path: Buffer,
     before: TreeNode | undefined,
   ): Promise<Walked> {
@@ -180,11 +206,11 @@ class Archive {
           await nextTurn()
         }
         if (entry.kind === 'passed') {
+          for (const one of seen.splice(0)) await this.#files.takeSeen(directory, path, one)
           this.#tally.report()
           continue
         }
-        const gap = gaps[described++] ?? parts.gap(entry.name.toString('latin1'))
-        await this.#entry(entry, new Place(directory, path, entry.name, gap))
+        await this.#entry(entry, new Place(directory, path, entry.name, gaps[described++]!))
       }
       // Ends come free as files are read, which those that wait open would not be.
       if (!this.#ends.free) await this.#files.finish()

@@ -1,18 +1,9 @@
 // Small files on their way from the disk to the writer: opened some ahead, read in one go, saved many at a time.
 
 import { createHash } from 'node:crypto'
-import type { BigIntStats } from 'node:fs'
-import type { Clock } from '../../shared/clock.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
-import type { SourceFile } from '../sources/source.ts'
 import { ReadRoom } from './read-room.ts'
-import {
-  type EarlierRead,
-  type FileEntry,
-  type Saved,
-  sameContent,
-  unsettled,
-} from './steady-read.ts'
+import type { EarlierRead, Saved } from './steady-read.ts'
 
 /** Files up to this many bytes are read here. Beyond, a call costs little beside the bytes. */
 export const SMALL_FILE = 64 << 10
@@ -20,18 +11,27 @@ export const SMALL_FILE = 64 << 10
 const AHEAD = 16
 
 export type SmallOutcome<S extends Saved> =
-  | { readonly kind: 'saved'; readonly stat: BigIntStats; readonly saved: S }
+  | { readonly kind: 'saved'; readonly saved: S }
   /** It changed meanwhile or could not be read; `earlier` is what was read, if anything was. */
   | { readonly kind: 'other'; readonly earlier?: EarlierRead }
+
+/** A small file that is open. */
+export interface OpenSmall {
+  readonly size: number
+  /** Fill `into` from the file's beginning; how many bytes there were. */
+  readInto(into: Buffer): number
+  /** Whether nobody wrote to it since it was opened. */
+  isSteady(): boolean
+  close(): void
+}
 
 export interface SmallFilesDeps<S extends Saved> {
   /** `bytes` are lent until the promise settles. */
   save(bytes: readonly Uint8Array[]): Promise<S>
-  readonly clock: Clock
 }
 
 interface Waiting<S extends Saved> {
-  readonly file: SourceFile
+  readonly file: OpenSmall
   readonly settle: (outcome: SmallOutcome<S> | Promise<SmallOutcome<S>>) => void
 }
 
@@ -53,23 +53,8 @@ export class SmallFiles<S extends Saved> {
     return this.#room.ready()
   }
 
-  /**
-   * Open a file, to be read when some more were opened, or by `finish`. To be called when `ready`. Undefined if it
-   * cannot be opened, is no longer small, or was changed a moment ago: the steady read deals with all that.
-   */
-  open(entry: FileEntry): Promise<SmallOutcome<S>> | undefined {
-    if (unsettled(entry.stat, this.#deps.clock) > 0) return undefined
-    let file: SourceFile
-    try {
-      file = entry.open()
-    } catch (error) {
-      if (systemErrorCode(error) === undefined) throw error
-      return undefined
-    }
-    if (file.stat.size > BigInt(SMALL_FILE) || unsettled(file.stat, this.#deps.clock) > 0) {
-      file.close()
-      return undefined
-    }
+  /** Take an open file, which is read when some more were taken, or by `finish`. To be called when `ready`. */
+  take(file: OpenSmall): Promise<SmallOutcome<S>> {
     const { promise, resolve: settle } = Promise.withResolvers<SmallOutcome<S>>()
     this.#waiting.push({ file, settle })
     if (this.#waiting.length > AHEAD) this.#readNext()
@@ -94,14 +79,14 @@ export class SmallFiles<S extends Saved> {
 
   #readNext(): void {
     const { file, settle } = this.#waiting.shift()!
-    const size = Number(file.stat.size)
+    const { size } = file
     const { bytes, release } = this.#room.take(size)
     let lent = false
     try {
       const count = file.readInto(bytes)
-      if (count === size && sameContent(file.stat, file.now())) {
+      if (count === size && file.isSteady()) {
         lent = true
-        settle(this.#save(file.stat, size === 0 ? [] : [bytes], release))
+        settle(this.#save(size === 0 ? [] : [bytes], release))
         return
       }
       const hash = createHash('sha256').update(bytes.subarray(0, count)).digest('hex')
@@ -115,13 +100,9 @@ export class SmallFiles<S extends Saved> {
     }
   }
 
-  async #save(
-    stat: BigIntStats,
-    bytes: readonly Uint8Array[],
-    release: () => void,
-  ): Promise<SmallOutcome<S>> {
+  async #save(bytes: readonly Uint8Array[], release: () => void): Promise<SmallOutcome<S>> {
     try {
-      return { kind: 'saved', stat, saved: await this.#deps.save(bytes) }
+      return { kind: 'saved', saved: await this.#deps.save(bytes) }
     } finally {
       release()
     }

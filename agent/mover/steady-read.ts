@@ -63,11 +63,11 @@ const HOT = 60_000
  * was made already, and during which the file changed.
  */
 export async function readSteadily<S extends Saved>(
-  first: FileEntry,
+  first: SourceEntry,
   deps: SteadyReadDeps<S>,
   before?: EarlierRead,
 ): Promise<ReadOutcome<S>> {
-  let entry: SourceEntry = first
+  let entry = first
   let earlier = before
   for (let reads = before ? 2 : 1, looks = 0; ; ) {
     deps.signal.throwIfAborted()
@@ -136,8 +136,14 @@ export function sameContent(before: BigIntStats, after: BigIntStats): boolean {
 
 /** Milliseconds to wait until any later change must show in the file's times. */
 export function unsettled(stat: BigIntStats, clock: Clock): number {
-  const margin = stat.ctimeNs % 1_000_000_000n === 0n ? SECOND_MARGIN : TICK_MARGIN
-  const age = clock.now() - Number(stat.ctimeNs / 1_000_000n)
+  const seconds = stat.ctimeNs / 1_000_000_000n
+  return unsettledSince(Number(seconds), Number(stat.ctimeNs - seconds * 1_000_000_000n), clock)
+}
+
+/** As `unsettled`, of a ctime in whole seconds and the nanoseconds of the rest. */
+export function unsettledSince(seconds: number, nanoseconds: number, clock: Clock): number {
+  const margin = nanoseconds === 0 ? SECOND_MARGIN : TICK_MARGIN
+  const age = clock.now() - seconds * 1_000 - Math.floor(nanoseconds / 1_000_000)
   return age >= 0 && age < margin ? margin - age : 0
 }
 

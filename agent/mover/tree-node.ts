@@ -1,10 +1,13 @@
 // How an entry of the host becomes a node of a tree.
 
 import type { BigIntStats } from 'node:fs'
+import type { Sighting } from '../native/glance.ts'
 import { goMode } from '../repository/mode.ts'
+import type { PlainFile } from '../repository/plain-file.ts'
 import type { TreeNode } from '../repository/tree.ts'
 import type { Attributes } from '../sources/source.ts'
 import type { Accounts } from './accounts.ts'
+import { accountsOf } from './accounts-text.ts'
 import { idInside, xattrInside } from './id-shift.ts'
 
 /** Whose numbers and names a host's metadata is told in. */
@@ -40,6 +43,30 @@ export function commonFields(
     ...(xattrs.length > 0 && {
       extendedAttributes: xattrs.map((xattr) => xattrInside(xattr, idShift)),
     }),
+  }
+}
+
+/** A regular file with one name and no attributes, as the snapshot tells of it. */
+export function asPlainFile(
+  name: string,
+  seen: Sighting,
+  { accounts, idShift }: Perspective,
+): PlainFile {
+  const uid = idInside(seen.uid, idShift)
+  const gid = idInside(seen.gid, idShift)
+  return {
+    name,
+    mode: goMode(seen.mode),
+    uid,
+    gid,
+    accounts: accountsOf(uid, gid, accounts).text,
+    size: seen.size,
+    inodeHigh: seen.inodeHigh,
+    inodeLow: seen.inodeLow,
+    modifiedSeconds: seen.modifiedSeconds,
+    modifiedNanoseconds: seen.modifiedNanoseconds,
+    changedSeconds: seen.changedSeconds,
+    changedNanoseconds: seen.changedNanoseconds,
   }
 }
 

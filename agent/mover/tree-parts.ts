@@ -4,14 +4,16 @@ import { RepositoryError } from '../repository/errors.ts'
 import { encodeNode, isLegalName, type TreeNode } from '../repository/tree.ts'
 import type { ParentDirectory, Stretch } from './parent-directory.ts'
 
+export type NodeOrText = TreeNode | string
+
 /** The place of an entry that is not simply kept. */
 export class Gap {
   readonly #parent: ParentDirectory | undefined
   readonly #name: string
   /** The entry's node in the parent; undefined where it has none there or was not asked for. */
   readonly was: Stretch | undefined
-  /** Undefined for what is not in the snapshot. */
-  node: TreeNode | undefined | Promise<TreeNode | undefined>
+  /** A node, or its text; undefined for what is not in the snapshot. */
+  node: NodeOrText | undefined | Promise<NodeOrText | undefined>
 
   constructor(parent: ParentDirectory | undefined, name: string, was: Stretch | undefined) {
     this.#parent = parent
@@ -94,10 +96,7 @@ export class TreeParts {
       if (part instanceof Gap) {
         const node = nodes[next++]
         if (node === undefined) continue
-        if (!isLegalName(node.name)) {
-          throw new RepositoryError('illegal-name', 'a node has no legal name')
-        }
-        const encoded = encodeNode(node)
+        const encoded = typeof node === 'string' ? node : textOf(node)
         if (same && part.was !== undefined && isAt(text!, part.was, encoded)) stretch = part.was
         else same = false
         if (some) open += ','
@@ -126,6 +125,11 @@ export class TreeParts {
   *#gaps(): Generator<Gap['node']> {
     for (const part of this.#parts) if (part instanceof Gap) yield part.node
   }
+}
+
+function textOf(node: TreeNode): string {
+  if (isLegalName(node.name)) return encodeNode(node)
+  throw new RepositoryError('illegal-name', 'a node has no legal name')
 }
 
 /** Whether `encoded` stands at `was` in `text`. */

@@ -2,11 +2,10 @@
 
 import type { BigIntStats } from 'node:fs'
 import type { Glance } from '../native/glance.ts'
-import { goString } from '../repository/go-json.ts'
 import { goMode } from '../repository/mode.ts'
 import type { TreeNode } from '../repository/tree.ts'
 import type { TreeCursor } from '../repository/tree-cursor.ts'
-import type { Accounts } from './accounts.ts'
+import { accountsOf } from './accounts-text.ts'
 import { idInside } from './id-shift.ts'
 import type { Perspective } from './tree-node.ts'
 
@@ -33,27 +32,9 @@ export function isAsBefore(
     cursor.mode === goMode(glance.mode) &&
     cursor.uid === idInside(glance.uid, idShift) &&
     cursor.gid === idInside(glance.gid, idShift) &&
-    cursor.accountsAre(accountsText(cursor.uid, cursor.gid, perspective.accounts)) &&
+    cursor.accountsAre(accountsOf(cursor.uid, cursor.gid, perspective.accounts).bytes) &&
     cursor.everyChunk(knows)
   )
-}
-
-/** The names of user and group as they stand in a node; most files of a directory have the same. */
-function accountsText(uid: number, gid: number, accounts: Accounts): Buffer {
-  if (uid !== told.uid || gid !== told.gid || accounts !== told.accounts) {
-    const user = accounts.user(uid)
-    const group = accounts.group(gid)
-    const text = `${user ? `,"user":${goString(user)}` : ''}${group ? `,"group":${goString(group)}` : ''}`
-    told = { uid, gid, accounts, text: Buffer.from(text) }
-  }
-  return told.text
-}
-
-let told: { uid: number; gid: number; accounts: Accounts | undefined; text: Buffer } = {
-  uid: -1,
-  gid: -1,
-  accounts: undefined,
-  text: Buffer.alloc(0),
 }
 
 /**

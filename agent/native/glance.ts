@@ -3,8 +3,9 @@
 import { constants } from 'node:fs'
 import { bindIfPresent } from './libc.ts'
 
-/** `AT_SYMLINK_NOFOLLOW` of <fcntl.h>, the same on every Linux. */
+/** `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH` of <fcntl.h>, the same on every Linux. */
 const NO_FOLLOW = 0x100
+const EMPTY_PATH = 0x1000
 /** `STATX_BASIC_STATS` of <linux/stat.h>: all that `struct stat` has. */
 const BASIC_STATS = 0x7ff
 /** The longest name an entry can have is 255 bytes, on some network file systems some more; and the closing NUL. */
@@ -22,8 +23,26 @@ const wordInode = 8
 const wordSize = 10
 const wordChanged = 24
 const wordModified = 28
+const wordDevice = 34
 /** Its 256 bytes. */
 const words = 64
+
+/** What a glance showed, kept. Numbers as in `Glance`. */
+export interface Sighting {
+  readonly mode: number
+  readonly links: number
+  readonly uid: number
+  readonly gid: number
+  readonly inodeHigh: number
+  readonly inodeLow: number
+  readonly size: number
+  readonly modifiedSeconds: number
+  readonly modifiedNanoseconds: number
+  readonly changedSeconds: number
+  readonly changedNanoseconds: number
+  readonly deviceMajor: number
+  readonly deviceMinor: number
+}
 
 /** Metadata of the entry that was last looked at. Whole numbers; no bigint unless it is asked for. */
 export class Glance {
@@ -42,6 +61,51 @@ export class Glance {
     for (let i = 0; i < length; i++) path[i] = name.charCodeAt(i)
     path[length] = 0
     return statx(directory, path, NO_FOLLOW, BASIC_STATS, this.#bytes) === 0
+  }
+
+  /** Look at what is open as `fd`; false if that cannot be done this way. */
+  of(fd: number): boolean {
+    if (statx === undefined) return false
+    this.#path[0] = 0
+    return statx(fd, this.#path, EMPTY_PATH, BASIC_STATS, this.#bytes) === 0
+  }
+
+  /** What is seen now, to be compared with what another look shows. */
+  sighting(): Sighting {
+    return {
+      mode: this.mode,
+      links: this.links,
+      uid: this.uid,
+      gid: this.gid,
+      inodeHigh: this.inodeHigh,
+      inodeLow: this.inodeLow,
+      size: this.size,
+      modifiedSeconds: this.modifiedSeconds,
+      modifiedNanoseconds: this.modifiedNanoseconds,
+      changedSeconds: this.changedSeconds,
+      changedNanoseconds: this.changedNanoseconds,
+      deviceMajor: this.#words[wordDevice]!,
+      deviceMinor: this.#words[wordDevice + 1]!,
+    }
+  }
+
+  /** Whether the same file is seen, and nothing about it changed. */
+  shows(seen: Sighting): boolean {
+    return (
+      this.inodeLow === seen.inodeLow &&
+      this.inodeHigh === seen.inodeHigh &&
+      this.#words[wordDevice] === seen.deviceMajor &&
+      this.#words[wordDevice + 1] === seen.deviceMinor &&
+      this.size === seen.size &&
+      this.modifiedSeconds === seen.modifiedSeconds &&
+      this.modifiedNanoseconds === seen.modifiedNanoseconds &&
+      this.changedSeconds === seen.changedSeconds &&
+      this.changedNanoseconds === seen.changedNanoseconds &&
+      this.mode === seen.mode &&
+      this.links === seen.links &&
+      this.uid === seen.uid &&
+      this.gid === seen.gid
+    )
   }
 
   /** The name last looked at, ended by a NUL: for further calls on the same entry. Lent until the next look. */

@@ -17,13 +17,35 @@ export function fromMilliseconds(ms: number): Nanoseconds {
 export function formatTime(time: Nanoseconds): string {
   let fraction = time % second
   if (fraction < 0n) fraction += second
-  const date = new Date(Number((time - fraction) / second) * 1000)
+  return formatSeconds(Number((time - fraction) / second), Number(fraction))
+}
+
+/** As `formatTime`, of whole seconds since 1970 and the nanoseconds of the rest (0 to 999,999,999). */
+export function formatSeconds(seconds: number, nanoseconds: number): string {
+  const text = wholeSeconds(seconds)
+  if (nanoseconds === 0) return `${text}Z`
+  let digits = nanoseconds
+  let width = 9
+  for (; digits % 10 === 0; width--) digits /= 10
+  return `${text}.${String(digits).padStart(width, '0')}Z`
+}
+
+/** Seconds whose text is kept: files of one directory are often written within few of them. */
+const keptSeconds = 64
+const secondsOf: (number | undefined)[] = Array.from({ length: keptSeconds })
+const textOf: string[] = []
+
+function wholeSeconds(seconds: number): string {
+  const slot = Math.abs(seconds) % keptSeconds
+  if (secondsOf[slot] === seconds) return textOf[slot]!
+  const date = new Date(seconds * 1000)
   const year = date.getUTCFullYear()
   if (year < 0) date.setUTCFullYear(0)
   if (year > 9999) date.setUTCFullYear(9999)
   const text = date.toISOString().slice(0, 19)
-  if (fraction === 0n) return `${text}Z`
-  return `${text}.${fraction.toString().padStart(9, '0').replace(/0+$/, '')}Z`
+  secondsOf[slot] = seconds
+  textOf[slot] = text
+  return text
 }
 
 const shape =

@@ -12,14 +12,22 @@ import {
   realpathSync,
 } from 'node:fs'
 import { anchoredPath, descriptorPath } from '../native/anchored-path.ts'
-import { Glance } from '../native/glance.ts'
+import { Glance, type Sighting } from '../native/glance.ts'
 import { inDirectory } from '../native/in-directory.ts'
 import { OPEN_DIRECTORY } from '../native/open-flags.ts'
 import { systemErrorCode } from '../native/syscall-error.ts'
 import { lacksXattrs, readXattrs } from '../native/xattrs.ts'
-import { type OpenContent, openContent, systemOpen } from './file-content.ts'
+import { type OpenContent, openContent, openSeen, systemOpen } from './file-content.ts'
 import { isOnDisk } from './file-systems.ts'
-import type { Attributes, Passed, Passes, Source, SourceDirectory, SourceEntry } from './source.ts'
+import type {
+  Attributes,
+  Passed,
+  Passes,
+  SeenFile,
+  Source,
+  SourceDirectory,
+  SourceEntry,
+} from './source.ts'
 
 export interface DirectorySourceOptions {
   /** How files are opened for their content. */
@@ -148,6 +156,10 @@ class OpenDirectory implements SourceDirectory {
   #glance(name: string): Glance | undefined {
     if (!glance.at(this.#fd, name) || !glance.isFile) return undefined
     return lacksXattrs(glance.path) ? glance : undefined
+  }
+
+  openSeen(name: string, seen: Sighting): SeenFile | undefined {
+    return openSeen(anchoredPath(this.#fd, Buffer.from(name, 'latin1')), seen, this.#open)
   }
 
   look(name: Buffer): SourceEntry {

@@ -1,12 +1,13 @@
 // Reading one regular file without being led astray and without leaving a trace.
 
 import { type BigIntStats, closeSync, fstatSync, openSync, read, readSync } from 'node:fs'
+import { Glance, type Sighting } from '../native/glance.ts'
 import { nextData, type Segment } from '../native/holes.ts'
 import { OPEN_CONTENT, OPEN_CONTENT_WITH_ATIME } from '../native/open-flags.ts'
 import { adviseReading } from '../native/read-ahead.ts'
 import { SyscallError, systemErrorCode } from '../native/syscall-error.ts'
 import { giveBackReadBuffer, READ_BYTES, takeReadBuffer } from './read-buffers.ts'
-import type { SourceFile } from './source.ts'
+import type { SeenFile, SourceFile } from './source.ts'
 
 /** Opens a path for reading and returns the descriptor; throws a system error. Passed in so that tests can count. */
 export type OpenContent = (path: Buffer, flags: number) => number
@@ -41,6 +42,30 @@ export function openContent(path: Buffer, seen: BigIntStats, open: OpenContent):
     throw error
   }
 }
+
+/** As `openContent`, without a word why not; the file must be exactly as it was seen. */
+export function openSeen(path: Buffer, seen: Sighting, open: OpenContent): SeenFile | undefined {
+  let fd: number
+  try {
+    fd = openQuietly(path, open)
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error
+    return undefined
+  }
+  if (!glance.of(fd) || !glance.shows(seen)) {
+    closeSync(fd)
+    return undefined
+  }
+  adviseReading(fd, 'will-need')
+  return {
+    readInto: (into) => readWhole(fd, into).length,
+    isAsSeen: () => glance.of(fd) && glance.shows(seen),
+    close: () => closeSync(fd),
+  }
+}
+
+/** One for all: nothing else happens between a look and the question it is for. */
+const glance = new Glance()
 
 function openQuietly(path: Buffer, open: OpenContent): number {
   try {

@@ -1,7 +1,7 @@
 // What a backup can read: a tree of entries with their metadata, and the bytes of its files.
 
 import type { BigIntStats } from 'node:fs'
-import type { Glance } from '../native/glance.ts'
+import type { Glance, Sighting } from '../native/glance.ts'
 import type { Xattr } from '../native/xattrs.ts'
 
 /** Something that can be backed up. */
@@ -38,10 +38,22 @@ export interface SourceDirectory {
   /** The same in the same order, without attributes: for counting. */
   outline(): Iterable<SourceEntry>
 
+  /** Open a regular file that is exactly as it was seen; undefined for any other, and for one that cannot be opened. */
+  openSeen(name: string, seen: Sighting): SeenFile | undefined
+
   /** What the name belongs to now. */
   look(name: Buffer): SourceEntry
 
   /** May be called more than once. What was opened from it lives on; entries of it can be opened no more. */
+  close(): void
+}
+
+/** An open regular file, to be read in one go. Holds one descriptor until `close`. */
+export interface SeenFile {
+  /** Fill `into` from the file's beginning; how many bytes there were. */
+  readInto(into: Buffer): number
+  /** Whether it still is exactly as it was seen. */
+  isAsSeen(): boolean
   close(): void
 }
 
