@@ -96,6 +96,11 @@ export class ContentRestore {
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason
   }
 
+  /** A file is about to be opened: should the restore end before it is done, it is closed. */
+  use(file: TargetFile): void {
+    this.#open.use(file)
+  }
+
   /** Take on a file with its chunks in order; waits while much is gathered already. */
   async add(file: TargetFile, content: readonly string[]): Promise<void> {
     let offset = 0

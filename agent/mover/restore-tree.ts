@@ -206,9 +206,11 @@ class Restore {
     }
     const file = new TargetFile(this.#directories, directory, node, size, content.length)
     if (BigInt(size) !== (node.size ?? 0n)) this.#remarks.add('size-mismatch', path)
-    if (this.#options.resume) file.adopt()
     // Other names may be linked to it before its content arrives; the rest are made when it does.
-    if ((node.links ?? 1n) > 1n) file.make()
+    const first = (node.links ?? 1n) > 1n
+    if (first || this.#options.resume) this.#content.use(file)
+    if (this.#options.resume) file.adopt()
+    if (first) file.make()
     this.#links.remember(node, path)
     directory.pending++
     return this.#content.add(file, content)

@@ -1,7 +1,7 @@
 // What is set on a file through its descriptor: no name is looked up, so nothing can be put in its place meanwhile.
 
 import { timesBuffer } from './file-times.ts'
-import { bind, bindAsync, checked, cPath } from './libc.ts'
+import { bind, checked, cPath } from './libc.ts'
 import { systemErrorCode } from './syscall-error.ts'
 
 const futimens = bind('futimens', 'int', ['int', 'void *'])
@@ -9,13 +9,10 @@ const flistxattr = bind('flistxattr', 'int64_t', ['int', 'void *', 'size_t'])
 const fsetxattr = bind('fsetxattr', 'int', ['int', 'void *', 'void *', 'size_t', 'int'])
 const fremovexattr = bind('fremovexattr', 'int', ['int', 'void *'])
 const fallocate = bind('fallocate', 'int', ['int', 'int', 'int64_t', 'int64_t'])
-const syncFileRange = bindAsync('sync_file_range', 'int', ['int', 'int64_t', 'int64_t', 'uint32_t'])
 const posixFadvise = bind('posix_fadvise', 'int', ['int', 'int64_t', 'int64_t', 'int'])
 
 /** `FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE` of <linux/falloc.h>. */
 const PUNCH_HOLE = 0x01 | 0x02
-/** `SYNC_FILE_RANGE_WRITE` of <fcntl.h>. */
-const START_WRITING = 2
 /** `POSIX_FADV_DONTNEED` of <fcntl.h>, the same on x86-64 and arm64. */
 const NOT_NEEDED = 4
 /** Linux lets no list of names be longer (XATTR_LIST_MAX). Bytes. */
@@ -69,18 +66,6 @@ export function punchHole(fd: number, offset: number, length: number): boolean {
     const code = systemErrorCode(error)
     if (code === 'EOPNOTSUPP' || code === 'ENOTSUP' || code === 'ENOSYS') return false
     throw error
-  }
-}
-
-/**
- * Let the disk begin with what was written to an open file, on another thread. Says nothing about
- * when it is durable, and file systems that cannot do it are no failure: it only shortens the sync at the end.
- */
-export async function startWriting(fd: number): Promise<void> {
-  try {
-    await syncFileRange(fd, 0, 0, START_WRITING)
-  } catch (error) {
-    if (systemErrorCode(error) === 'EIO' || systemErrorCode(error) === 'ENOSPC') throw error
   }
 }
 
