@@ -9,10 +9,18 @@ import type { Repository } from '../repository/repository.ts'
 import { createWriter, type RepositoryWriter } from '../repository/writer.ts'
 import { type ArchivedJob, archiveJob, type OpenedRepository } from './archive-job.ts'
 import type { Batch, JobOf } from './batch.ts'
-import { commit, endOf, type StoredIndex, type StoredPack, sealSnapshot } from './commit.ts'
+import {
+  type Archived,
+  commit,
+  endOf,
+  type StoredIndex,
+  type StoredPack,
+  sealSnapshot,
+  tellUploading,
+} from './commit.ts'
 import { fail, isWriterFault } from './fail.ts'
 import { JobFailure } from './job-failure.ts'
-import { type MemoryPlan, usualPlan } from './memory-plan.ts'
+import { type MemoryPlan, planNow, usualPlan } from './memory-plan.ts'
 import type { PackJournal } from './pack-journal.ts'
 import type { AttemptOf } from './plane.ts'
 import { createPlaneStore } from './plane-store.ts'
@@ -28,19 +36,6 @@ export type BackupJob = JobOf<'backup'>
 const waveAge = 10 * MINUTE
 /** Claims of one job: prunes may overtake it, and what it relied on may have to be stored again. */
 const claimRounds = 4
-
-/** An archived job that waits for its snapshot. */
-interface Archived {
-  done: ArchivedJob
-  /** Packs this run had stored when the job began. */
-  packsBefore: number
-  /** The epoch of the index in which everything it refers to is known; undefined: look again. */
-  epoch: number | undefined
-  /** What its source was when it was read. */
-  readonly identity: string
-  /** It is archived a second time at most. */
-  again: boolean
-}
 
 /** The work under one lock. */
 export class BackupRun {
@@ -85,6 +80,12 @@ export class BackupRun {
   async run(): Promise<void> {
     const { clock } = this.#batch
     await this.#open()
+    const { writer } = this.#opened
+    const unfollow = this.#batch.limits.follow((limits) => {
+      const { workers, uploads } = planNow(limits, this.#index.size)
+      writer.setWorkers(workers)
+      writer.setUploads(uploads)
+    })
     try {
       this.#waveBegun = clock.monotonic()
       for (const job of this.#jobs) {
@@ -94,7 +95,8 @@ export class BackupRun {
       }
       await this.#commitWave()
     } finally {
-      await this.#opened.writer.close()
+      unfollow()
+      await writer.close()
     }
   }
 
@@ -240,7 +242,7 @@ export class BackupRun {
     this.#wave = []
     if (wave.length === 0) return
     batch.speak(this.#speaker())
-    for (const { done } of wave) this.#tellUploading(done)
+    for (const { done } of wave) tellUploading(batch, done)
     await this.#opened.writer.flush()
     // If we die here every blob is stored and indexed: the next run finds them and sends nothing twice.
     for (const one of wave) {
@@ -257,16 +259,6 @@ export class BackupRun {
       }
     }
     this.#waveBegun = batch.clock.monotonic()
-  }
-
-  #tellUploading({ job, archived }: ArchivedJob): void {
-    const { totalFiles, totalBytes, dataAddedPacked } = archived.statistics
-    this.#batch.reporter.progress(job.assigned.id, {
-      phase: 'uploading',
-      files: totalFiles,
-      bytes: totalBytes,
-      bytesStored: dataAddedPacked,
-    })
   }
 
   async #commit(one: Archived): Promise<void> {

@@ -20,6 +20,19 @@ import { sealTo } from './sealed.ts'
 export type StoredPack = Receipt['packs'][number]
 export type StoredIndex = Receipt['indexes'][number]
 
+/** An archived job that waits for its snapshot. */
+export interface Archived {
+  done: ArchivedJob
+  /** Packs this run had stored when the job began. */
+  packsBefore: number
+  /** The epoch of the index in which everything it refers to is known; undefined: look again. */
+  epoch: number | undefined
+  /** What its source was when it was read. */
+  readonly identity: string
+  /** It is archived a second time at most. */
+  again: boolean
+}
+
 /** What of the store's content a commit speaks of. */
 export interface Claims {
   readonly epoch: number
@@ -159,4 +172,10 @@ export async function endOf(batch: Batch, done: ArchivedJob): Promise<JobEnd> {
     counts,
     ...sealed,
   }
+}
+
+/** It is read; what remains is on its way to the store. */
+export function tellUploading({ reporter }: Batch, { job, archived }: ArchivedJob): void {
+  const { totalFiles: files, totalBytes: bytes, dataAddedPacked: bytesStored } = archived.statistics
+  reporter.progress(job.assigned.id, { phase: 'uploading', files, bytes, bytesStored })
 }

@@ -11,7 +11,7 @@ import { HatchError, type OpenHatch, OrphanedError, openHatch } from './hatch.ts
 import { JobCancelled } from './job-failure.ts'
 import { createLease, type Lease } from './lease.ts'
 import { createLiveLimits, type LiveLimits, setOwnPriority } from './live-limits.ts'
-import { usualPlan } from './memory-plan.ts'
+import { planNow } from './memory-plan.ts'
 import { createPlane } from './plane.ts'
 import { createReporter } from './reporter.ts'
 import { runBatch } from './run-batch.ts'
@@ -110,7 +110,7 @@ async function carryOut(
       signal,
       mayBegin: (stop) => lease.whenHeld(stop),
       pace: { up, down },
-      uploadsAtMost: () => usualPlan(limits.now).uploads,
+      uploadsAtMost: () => planNow(limits.now).uploads,
       md5: start.repository.md5 === true,
     }),
     speak: speaking.speak,

@@ -4,16 +4,16 @@ import type { Limits } from '../../shared/backup/limits.ts'
 import { JobFailure } from './job-failure.ts'
 
 /** What a backup holds besides, in bytes: runtime and program (about 110 MB), the packs being filled, the files being read. */
-const atRest = 180 * 2 ** 20
+const atRest = 192 * 2 ** 20
 /** A pack under way: 16 MiB, its header, and what its connection holds. */
 const perPack = 18 * 2 ** 20
 /** A thread at work: its own engine and the blobs it has in hand. */
-const perWorker = 14 * 2 ** 20
+const perWorker = 28 * 2 ** 20
 /** An entry of the index in memory. */
 const perBlob = 64
 
-/** Packs under way at a time where nobody set a limit, and at most. */
-const usualUploads = 4
+/** Packs under way at a time where nobody set a limit: what 250 MB carry. And at most. */
+const usualUploads = 3
 const mostUploads = 16
 /** Threads where nobody set a limit, at most: more wait for the one that reads and cuts. */
 const usualWorkers = 4
@@ -57,4 +57,14 @@ export function planMemory(given: {
 /** The plan of this machine, the index not counted. */
 export function usualPlan({ memory, workers }: Limits, blobs = 0): MemoryPlan {
   return planMemory({ memory, workers, blobs, cores: availableParallelism() })
+}
+
+/** For work that has begun: where the memory became too little, the least there is. */
+export function planNow(limits: Limits, blobs = 0): MemoryPlan {
+  try {
+    return usualPlan(limits, blobs)
+  } catch (error) {
+    if (error instanceof JobFailure) return { uploads: 1, workers: 0 }
+    throw error
+  }
 }

@@ -47,8 +47,12 @@ describe.skipIf(stock.missing)('limits of a mover', () => {
     while (!what()) await new Promise((resolve) => setTimeout(resolve, 10))
   }
 
-  it('sends as fast as it may, and at once faster when it may', async () => {
-    const path = source('up', 14 * MIB)
+  // Tried again: on a machine at its limit what arrived in between is seen all at once.
+  it('sends as fast as it may, and at once faster when it may', {
+    timeout: 60_000,
+    retry: 2,
+  }, async () => {
+    const path = source(`up ${performance.now()}`, 14 * MIB)
     const driving = startMover(scene.host, scene.plane, [backupOf('up', path)], {
       limits: { upload: 2 * MIB },
     })
@@ -66,7 +70,7 @@ describe.skipIf(stock.missing)('limits of a mover', () => {
     expect(slow).toBeLessThan(1.15)
     expect(fast).toBeGreaterThan(0.85)
     expect(fast).toBeLessThan(1.15)
-  }, 60_000)
+  })
 
   it('reads back as fast as it may', async () => {
     const path = source('down', 6 * MIB)
