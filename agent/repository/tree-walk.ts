@@ -70,24 +70,18 @@ export async function walkTrees(options: TreeWalkOptions, roots: Iterable<Id>): 
 
   async function readPack(pack: Id): Promise<void> {
     const places = waiting.get(pack)!
-    let wanted = 0
-    let end = 0
-    for (const { offset, length } of places) {
-      wanted += length
-      end = Math.max(end, offset + length)
-    }
-    const whole = places.length > 1 && wanted >= end * wholeFrom
-    // A pack that is not there whole may still hold the trees, or other packs may: the reader will find out.
-    const bytes = whole
-      ? await store.get(objectKey('data', pack)).catch(() => undefined)
-      : undefined
-    for (let place = places.pop(); place !== undefined; place = places.pop()) {
+    let bytes: Uint8Array | undefined
+    let tried = false
+    // Reading a tree may add more of the same pack: after a root by itself most of the pack may be wanted.
+    while (places.length > 0) {
       signal?.throwIfAborted()
-      if (bytes !== undefined) await readTree(place, bytes)
-      else {
-        const more = places.splice(-fetches + 1)
-        await Promise.all([place, ...more].map((one) => readTree(one, undefined)))
+      if (!tried && places.length > 1 && isMuch(places)) {
+        tried = true
+        // A pack that is not there whole may still hold the trees, or other packs may: the reader will find out.
+        bytes = await store.get(objectKey('data', pack)).catch(() => undefined)
       }
+      const some = places.splice(-fetches)
+      await Promise.all(some.map((place) => readTree(place, bytes)))
     }
     waiting.delete(pack)
   }
@@ -138,4 +132,15 @@ export async function walkTrees(options: TreeWalkOptions, roots: Iterable<Id>): 
     work.catch(() => {})
     running.add(work)
   }
+}
+
+/** Whether trees make up so much of their pack, as far as it is known, that all of it had better be fetched. */
+function isMuch(places: readonly BlobPlace[]): boolean {
+  let wanted = 0
+  let end = 0
+  for (const { offset, length } of places) {
+    wanted += length
+    end = Math.max(end, offset + length)
+  }
+  return wanted >= end * wholeFrom
 }
