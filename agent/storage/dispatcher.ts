@@ -1,9 +1,9 @@
 // How requests leave the host: through a proxy or straight, and which authorities are trusted on the way.
 import { readFileSync } from 'node:fs'
-import { type Agent, Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
+import type { Agent } from 'node:http'
+import { createRequire } from 'node:module'
 import { getCACertificates } from 'node:tls'
-import { HttpsProxyAgent } from 'https-proxy-agent'
+import { httpModule, httpsModule } from './http-modules.ts'
 import { isLoopback } from './loopback.ts'
 import { bypassesProxy } from './no-proxy.ts'
 import { StorageError } from './object-store.ts'
@@ -20,6 +20,8 @@ export interface Network {
 
 /** Connections kept open between two requests: as many as a mover has uploads at once. */
 const KEPT_SOCKETS = 16
+
+const load = createRequire(import.meta.url)
 
 interface Agents {
   plain?: Agent
@@ -49,11 +51,11 @@ export function dispatcherFor(url: URL, network: Network): Agent {
     if (!isLoopback(url.hostname)) {
       throw new StorageError('denied', `${url.host}: plain http is allowed to loopback alone`)
     }
-    agents.plain ??= new HttpAgent({ keepAlive: true, maxFreeSockets: KEPT_SOCKETS })
+    agents.plain ??= new httpModule.Agent({ keepAlive: true, maxFreeSockets: KEPT_SOCKETS })
     return agents.plain
   }
   if (network.proxy === undefined || bypassesProxy(url, network.noProxy ?? '')) {
-    agents.direct ??= new HttpsAgent(secureOptions(network))
+    agents.direct ??= new httpsModule.Agent(secureOptions(network))
     return agents.direct
   }
   agents.proxied ??= proxyAgent(network.proxy, network)
@@ -63,6 +65,8 @@ export function dispatcherFor(url: URL, network: Network): Agent {
 /** https-proxy-agent 9 uses its options for the way to the proxy alone; those of the target lie in `options`. */
 function proxyAgent(proxy: string, network: Network): Agent {
   const secure = secureOptions(network)
+  // Loaded where there is a proxy: it imports Node's fetch with its HTTP, as http-modules.ts says.
+  const { HttpsProxyAgent } = load('https-proxy-agent') as typeof import('https-proxy-agent')
   const agent = new HttpsProxyAgent(proxy, secure)
   if ('ca' in secure) Object.assign(agent.options, { ca: secure.ca })
   return agent

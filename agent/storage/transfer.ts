@@ -1,6 +1,6 @@
 // One HTTP attempt on a signed URL: exactly the headers given, time-outs for silence, no retry.
-import * as http from 'node:http'
-import * as https from 'node:https'
+import type * as http from 'node:http'
+import { httpModule, httpsModule } from './http-modules.ts'
 import { StorageError } from './object-store.ts'
 import type { TokenBucket } from './token-bucket.ts'
 
@@ -75,7 +75,7 @@ export function transfer(
       reject(signal.reason)
       return
     }
-    const lib = url.protocol === 'http:' ? http : https
+    const lib = url.protocol === 'http:' ? httpModule : httpsModule
     const call = lib.request(url, {
       method: request.method,
       headers: request.headers,
