@@ -14,11 +14,14 @@ import type { Asker, Attempts } from './attempts.ts'
 import type { Basics } from './deps.ts'
 import { eachInTurn } from './each-in-turn.ts'
 import { newEvent } from './event.ts'
+import { inParallel, STORE_WIDTH } from './in-parallel.ts'
 import { idsUnder } from './listed-ids.ts'
 import type { OpenVault } from './vault-access.ts'
 
 /** Repositories compared with their bucket in one sweep. */
 const SWEEP = 5
+/** Objects asked for one by one in one step. */
+const STEP_CALLS = 500
 /** Packs younger than this are still on their way into the catalogue by the claim of a commit. */
 const YOUNG = DAY
 /** A snapshot accepted so shortly before the listing may be missing in it. */
@@ -54,11 +57,12 @@ export function createReconcile(deps: ReconcileDeps) {
       .filter(([id, { state }]) => state === 'present' && !listed.has(id))
       .filter(([, { receivedAt }]) => receivedAt < begun - JUST_NOW)
       .map(([id]) => id)
-    const gone: string[] = []
-    for (const id of suspects) {
-      // A listing may lag; the object itself is asked for.
-      if ((await objects.head(smallKey(repository.id, 'snapshot', id))) === undefined) gone.push(id)
-    }
+    // A listing may lag; the object itself is asked for. Those beyond one step's calls come the next time.
+    const asked = suspects.slice(0, STEP_CALLS)
+    const sizes = await inParallel(asked, STORE_WIDTH, (id) =>
+      objects.head(smallKey(repository.id, 'snapshot', id)),
+    )
+    const gone = asked.filter((_, at) => sizes[at] === undefined)
     if (gone.length > 0) await vanished(repository, gone)
     const unknown = [...listed].filter((id) => !known.has(id)).length
     await store.setUnknown(repository.id, unknown)

@@ -21,7 +21,8 @@ const stock = await useRestic()
 /** Content that only one backup has, in bytes: a pack. */
 const PART = 3_000_000
 
-describe.skipIf(stock.missing)('A history', () => {
+// The agent waits longer after each restart of the control plane before it dials again: up to a minute.
+describe.skipIf(stock.missing)('A history', { timeout: 300_000 }, () => {
   let fleet: Fleet
   let host: FleetHost
   let restic: Restic
@@ -151,5 +152,13 @@ describe.skipIf(stock.missing)('A history', () => {
     expect(copy?.job).toBeTruthy()
     expect(listed.map(({ id }) => id)).not.toContain(wanted)
     await restic.check({ readData: true })
+    const claimed = await fleet.run('retention', 'claim', foreign.slice(0, 8), '--policy', 'short')
+    expect(claimed).toEqual({ id: foreign })
+    expect(await fleet.run('hold', 'add', foreign, '--why', 'case 12')).toEqual({ id: foreign })
+    const preview = await fleet.list('retention', 'preview', host.name)
+    expect(preview.find(({ id }) => id === foreign)?.reasons).toContain('held')
+    expect(await fleet.run('hold', 'remove', foreign)).toEqual({ id: foreign })
+    const vault = String((await fleet.list('vault', 'list')).at(0)?.name)
+    expect(await fleet.run('vault', 'floor', vault, '30')).toMatchObject({ retentionFloorDays: 30 })
   })
 })
