@@ -15,6 +15,8 @@ const table: [string, unknown, string][] = [
   ['a wrong password', new RepositoryError('wrong-password', 'x'), 'failed wrong-password'],
   ['damage', new RepositoryError('damaged', 'x'), 'failed repository-damaged'],
   ['a lock', new RepositoryError('lock-conflict', 'x'), 'failed repository-locked'],
+  ['a lock taken away', new Refusal('lock', 'lock-lost', 'x', false), 'failed repository-locked'],
+  ['a prune', new Refusal('retire', 'conflict', 'x', false), 'failed retirement-refused'],
   ['a dead store', new StorageError('unreachable', 'x'), 'failed store-unavailable'],
   ['a missing object', new StorageError('absent', 'x'), 'failed repository-damaged'],
   ['a taken name', new StorageError('exists', 'x'), 'failed object-conflict'],

@@ -60,6 +60,7 @@ const ofCode: Readonly<Record<string, Reason>> = {
   exists: 'object-conflict',
   'in-use': 'source-in-use',
   locked: 'repository-locked',
+  'lock-lost': 'repository-locked',
   'repository-absent': 'repository-damaged',
   internal: 'plane-unavailable',
 }
