@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { receipt, receiptBytes } from '../../shared/backup/receipt.ts'
+import { retirement, retirementBytes } from '../../shared/backup/retirement.ts'
 import { toHex } from '../../shared/bytes.ts'
 import { fromAgent } from '../../shared/protocol/from-agent.ts'
 import { fromControl } from '../../shared/protocol/from-control.ts'
@@ -92,6 +93,29 @@ describe('signed bytes', () => {
     expect(toHex(receiptBytes(turned))).toBe(toHex(receiptBytes(value)))
     expect(Buffer.from(receiptBytes(value)).toString()).toMatch(
       /^holdfast-receipt\/1\n\{"attempt":1,"counts":/,
+    )
+  })
+
+  it('of a retirement are canonical too, and no other message can pass for one', () => {
+    const value = retirement.parse({
+      v: 1,
+      host: '01234567-89ab-7fff-bfff-ffffffffffff',
+      repository: '01234567-89ab-7fff-bfff-ffffffffffff',
+      job: '01234567-89ab-7fff-bfff-ffffffffffff',
+      attempt: 1,
+      fence: 2,
+      epoch: 0,
+      walked: ['a'.repeat(64)],
+      added: { packs: [], indexes: [] },
+      replacedIndexes: [],
+      condemned: [{ id: 'b'.repeat(64), bytes: 100, heirs: [] }],
+      unindexed: [],
+      confirmed: [],
+    })
+    const turned = Object.fromEntries(Object.entries(value).reverse()) as typeof value
+    expect(toHex(retirementBytes(turned))).toBe(toHex(retirementBytes(value)))
+    expect(Buffer.from(retirementBytes(value)).toString()).toMatch(
+      /^holdfast-retirement\/1\n\{"added":/,
     )
   })
 })
