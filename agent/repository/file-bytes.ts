@@ -1,4 +1,5 @@
 // How a file's bytes come to the writer.
+import { primitives } from './primitives.ts'
 
 /** A source that puts its bytes where they are wanted: nothing is copied on the way. */
 export interface Feed {
@@ -27,7 +28,7 @@ export function feedOf(
         rest = step.value
       }
       const part = rest.subarray(0, into.length)
-      into.set(part)
+      primitives.copy(part, into.subarray(0, part.length))
       rest = rest.subarray(part.length)
       return part.length
     },

@@ -68,12 +68,9 @@ export class SealPool {
     this.#next()
   }
 
-  /** End all threads. Work that was not answered rejects; other work starts threads again. */
+  /** End all threads. Work that was not answered rejects; later work would start threads again. */
   async close(): Promise<void> {
-    for (const thread of this.#threads.splice(0)) {
-      this.#end(thread)
-      for (const task of thread.tasks) task.reject(lost('the writer was closed'))
-    }
+    this.#rejectAll(lost('the writer was closed'))
     await Promise.all(this.#ending)
   }
 

@@ -1,5 +1,6 @@
 // Small blobs, gathered so that a thread gets many of them at a time.
 import type { BlobType } from './blob.ts'
+import { primitives } from './primitives.ts'
 import { nextTurn } from './turn.ts'
 
 /** Bytes of one batch: some milliseconds of work for a thread. */
@@ -56,8 +57,9 @@ export class SmallBlobs<Saved> {
     const slab = this.#open
     const offset = slab.used
     for (const part of parts) {
-      slab.bytes.set(part, slab.used)
-      slab.used += part.length
+      const end = slab.used + part.length
+      primitives.copy(part, slab.bytes.subarray(slab.used, end))
+      slab.used = end
     }
     if (slab.blobs.length === 0) this.#sendSoon(slab)
     return new Promise((resolve, reject) => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { scratchRepository } from '../../test/support/scratch-repository.ts'
 import { createSeeded } from '../../test/support/seeded.ts'
 import { check } from './check.ts'
+import type { RepositoryError } from './errors.ts'
 import { idOf, systemRandom } from './id.ts'
 import type { Pack } from './pack.ts'
 import { createReader } from './reader.ts'
@@ -122,12 +123,21 @@ test('a thread that dies breaks the writer, which says so at once', async () => 
 test('a writer that is closed in the middle of things ends', async () => {
   const { writer } = scratchRepository()
   const w = writer({ workers: 2 })
-  const ends = expect(w.saveFile(feedOf(large, true))).rejects.toMatchObject({
-    name: 'RepositoryError',
-  })
-  await w.saveFile([text])
+  const saving = [
+    w.saveFile(feedOf(large, true)),
+    w.saveFile(feedOf(large.subarray(1), true)),
+    w.saveFile(feedOf(large.subarray(2), true)),
+    ...small.map((bytes) => w.saveFile([bytes])),
+    ...small.map((bytes) => w.saveFile([bytes, bytes])),
+  ]
+  const ends = Promise.allSettled(saving)
+  await w.saveFile([text.subarray(0, 3 * MiB)])
   await w.close()
-  await ends
+  const failures = (await ends).filter((end) => end.status === 'rejected')
+  expect(failures.length).toBeGreaterThan(0)
+  for (const { reason } of failures) {
+    expect(['worker-lost', 'writer-broken']).toContain((reason as RepositoryError).code)
+  }
   await expect(w.saveTree([])).rejects.toMatchObject({ code: 'writer-broken' })
 })
 

@@ -226,7 +226,7 @@ export class RepositoryWriter {
   /** End the threads. To be called whenever a writer is given up, whatever state it is in. */
   async close(): Promise<void> {
     this.#failure ??= { cause: new RepositoryError('cancelled', 'the writer was closed') }
-    await this.#pool.close()
+    await this.#giveUp()
   }
 
   async #takeWindow(): Promise<StreamWindow> {
@@ -301,6 +301,7 @@ export class RepositoryWriter {
   async #saveSpans(memory: SharedArrayBuffer, spans: readonly BlobSpan[]): Promise<SavedBlob[]> {
     this.#saving++
     try {
+      this.#assertUsable()
       const { ids } = await this.#pool.do<'hash'>({ kind: 'hash', memory, spans: flat(spans) })
       this.#assertUsable()
       const unknown: number[] = []
@@ -371,8 +372,15 @@ export class RepositoryWriter {
   #break(cause: unknown): unknown {
     if (cause instanceof RepositoryError && cause.code === 'writer-broken') return cause
     this.#failure ??= { cause }
-    this.#pool.close()
+    this.#giveUp()
     return cause
+  }
+
+  /** What waits for a thread, or for more of its kind, learns that it waits in vain. */
+  async #giveUp(): Promise<void> {
+    const closed = this.#pool.close()
+    this.#small.send()
+    await closed
   }
 
   #broken(): RepositoryError {
