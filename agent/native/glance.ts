@@ -1,6 +1,7 @@
 // A quick look at an entry: statx(2) into words that are used again and again, so that nothing is made for the collector.
 
 import { constants } from 'node:fs'
+import { endianness } from 'node:os'
 import { bindIfPresent } from './libc.ts'
 
 /** `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH` of <fcntl.h>, the same on every Linux. */
@@ -11,10 +12,13 @@ const BASIC_STATS = 0x7ff
 /** The longest name an entry can have is 255 bytes, on some network file systems some more; and the closing NUL. */
 const LONGEST_NAME = 1_024
 
-/** In glibc since 2.28, in musl since 1.2.5. */
-const statx = bindIfPresent('statx', 'int', ['int', 'void *', 'int', 'uint32_t', 'void *'])
+/** In glibc since 2.28, in musl since 1.2.5. Its words are read as little-endian machines lay them. */
+const statx =
+  endianness() === 'LE'
+    ? bindIfPresent('statx', 'int', ['int', 'void *', 'int', 'uint32_t', 'void *'])
+    : undefined
 
-// struct statx: words of 32 bits, little-endian on every architecture that Node runs on.
+// struct statx: words of 32 bits.
 const wordLinks = 4
 const wordUid = 5
 const wordGid = 6

@@ -115,11 +115,17 @@ class OpenDirectory implements SourceDirectory {
   entries(passes: Passes): Iterable<SourceEntry | Passed>
   entries(passes?: Passes): Iterable<SourceEntry | Passed> {
     const names = this.#names()
-    return passes ? this.#others(names, passes) : this.#each(names, readAttributes)
+    if (passes === undefined) return this.#each(names)
+    return this.#others(names, (name) => passes(name, this.#glance(name)), readAttributes)
   }
 
-  outline(): Iterable<SourceEntry> {
-    return this.#each(this.#names(), () => none)
+  outline(passes: Passes): Iterable<SourceEntry | Passed> {
+    const shown = (name: string) => (this.#glanceAtFile(name) ? glance : undefined)
+    return this.#others(
+      this.#names(),
+      (name) => passes(name, shown(name)),
+      () => none,
+    )
   }
 
   /** One character per byte: half the memory of Buffers, and sorting strings of it sorts by bytes. */
@@ -127,23 +133,27 @@ class OpenDirectory implements SourceDirectory {
     return readdirSync(descriptorPath(this.#fd), { encoding: 'latin1' }).sort()
   }
 
-  *#each(names: readonly string[], attributesOf: AttributesOf): Generator<SourceEntry> {
+  *#each(names: readonly string[]): Generator<SourceEntry> {
     for (let at = 0; at < names.length; at += AHEAD) {
       yield* inDirectory(this.#fd, () =>
         names
           .slice(at, at + AHEAD)
-          .map((name) => this.#look(Buffer.from(name, 'latin1'), attributesOf)),
+          .map((name) => this.#look(Buffer.from(name, 'latin1'), readAttributes)),
       )
     }
   }
 
-  *#others(names: readonly string[], passes: Passes): Generator<SourceEntry | Passed> {
+  *#others(
+    names: readonly string[],
+    passes: (name: string) => boolean,
+    attributesOf: AttributesOf,
+  ): Generator<SourceEntry | Passed> {
     for (let at = 0; at < names.length; at += AHEAD) {
       const some = names.slice(at, at + AHEAD)
       const others = inDirectory(this.#fd, () =>
         some
-          .filter((name) => !passes(name, this.#glance(name)))
-          .map((name) => this.#look(Buffer.from(name, 'latin1'), readAttributes)),
+          .filter((name) => !passes(name))
+          .map((name) => this.#look(Buffer.from(name, 'latin1'), attributesOf)),
       )
       yield* others
       if (others.length < some.length) {
@@ -154,8 +164,11 @@ class OpenDirectory implements SourceDirectory {
 
   /** A quick look at an entry of the directory in which the process stands; see `Passes`. */
   #glance(name: string): Glance | undefined {
-    if (!glance.at(this.#fd, name) || !glance.isFile) return undefined
-    return lacksXattrs(glance.path) ? glance : undefined
+    return this.#glanceAtFile(name) && lacksXattrs(glance.path) ? glance : undefined
+  }
+
+  #glanceAtFile(name: string): boolean {
+    return glance.at(this.#fd, name) && glance.isFile
   }
 
   openSeen(name: string, seen: Sighting): SeenFile | undefined {

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Source, SourceDirectory, SourceEntry } from './source.ts'
+import type { Passed, Passes, Source, SourceDirectory, SourceEntry } from './source.ts'
 
 /** How much a source holds, as far as it can be seen. */
 export interface Extent {
@@ -19,9 +19,15 @@ const TURN = 200
 export async function measure(source: Source, signal: AbortSignal): Promise<Extent> {
   const extent: Extent = { files: 0, directories: 0, bytes: 0 }
   let looked = 0
+  const count: Passes = (_name, glance) => {
+    if (glance === undefined) return false
+    extent.files++
+    extent.bytes += glance.size
+    return true
+  }
   const visit = async (open: () => SourceDirectory): Promise<void> => {
     let directory: SourceDirectory
-    let entries: Iterable<SourceEntry>
+    let entries: Iterable<SourceEntry | Passed>
     try {
       directory = open()
     } catch {
@@ -29,14 +35,16 @@ export async function measure(source: Source, signal: AbortSignal): Promise<Exte
     }
     extent.directories++
     try {
-      entries = directory.outline()
+      entries = directory.outline(count)
     } catch {
       directory.close()
       return
     }
     try {
       for (const entry of entries) {
-        if (++looked % TURN === 0) {
+        looked += entry.kind === 'passed' ? entry.count : 1
+        if (looked >= TURN) {
+          looked = 0
           await nextTurn()
           signal.throwIfAborted()
         }

@@ -35,8 +35,8 @@ export interface SourceDirectory {
    */
   entries(passes: Passes): Iterable<SourceEntry | Passed>
 
-  /** The same in the same order, without attributes: for counting. */
-  outline(): Iterable<SourceEntry>
+  /** The same, for counting: nobody's attributes are read, and regular files that have some are shown too. */
+  outline(passes: Passes): Iterable<SourceEntry | Passed>
 
   /** Open a regular file that is exactly as it was seen; undefined for any other, and for one that cannot be opened. */
   openSeen(name: string, seen: Sighting): SeenFile | undefined
