@@ -24,7 +24,7 @@ import { openUnpacked } from './unpacked.ts'
 /** Index files, snapshots and key files on their way while one is checked. */
 const smallAhead = 4
 /** Packs read at a time, a piece of each: the grants and first bytes of later ones come while earlier ones are opened. */
-const lanes = 4
+const lanes = 3
 /** Pieces opened at a time: while one is hashed beside this thread, another is opened in it. */
 const openings = 2
 /** stock restic tries no more key files than this. */

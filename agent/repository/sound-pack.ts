@@ -12,8 +12,8 @@ import type { OpeningRoom, OpeningRooms } from './opening-room.ts'
 import { encodeHeader, lengthField } from './pack-header.ts'
 import { release } from './release.ts'
 
-/** Bytes asked for at a time, unless one blob is longer: at 50 ms of latency three of them under way fill 1 Gbit/s. */
-const pieceLimit = 2 * 1024 * 1024
+/** Bytes asked for at a time, unless one blob is longer. A pack is four requests: each costs more than its bytes do. */
+const pieceLimit = 4 * 1024 * 1024
 /** Ours have at most 8 MiB; those of other programs may be longer. Bytes. */
 const usualBlob = 8 * 1024 * 1024
 /** Longer blobs than this are hashed beside this thread. */

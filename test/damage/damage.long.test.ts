@@ -9,10 +9,10 @@ import { createRestic } from '../rig/restic.ts'
 import { damageAndVerify } from './damage.ts'
 import { makeWorld } from './world.ts'
 
-const worlds = 4
-const roundsEach = 300
-/** Every so many rounds stock restic looks too. */
-const resticEvery = 10
+const worlds = 8
+const roundsEach = 250
+/** Every so many rounds stock restic looks too: it asks for damaged objects again and again, some 15 s. */
+const resticEvery = 100
 const seed = process.env.HOLDFAST_SEED ?? String(randomInt(2 ** 32))
 
 test(`${worlds * roundsEach} random damages are found, and exactly the files they harm are named`, async () => {
