@@ -30,6 +30,8 @@ export interface LocalRepository {
   readonly store: ObjectStore
   readonly index: BlobIndex
   readonly reader: RepositoryReader
+  /** The repository of the same keys in another folder, as a new process would find it there. */
+  elsewhere(directory: string): Promise<LocalRepository>
   /** Learn what another program, such as restic, added or removed. */
   refresh(): Promise<void>
   /** Lend a writer; what it saved is stored when this resolves. */
@@ -40,10 +42,16 @@ export interface LocalRepository {
   saveSnapshot(tree: string, paths: readonly string[]): Promise<string>
 }
 
+/** How its writers work: `workers` threads seal beside this one, 0 for none. */
+export interface Writing {
+  readonly workers?: number
+}
+
 /** Make a repository in the empty or missing folder `directory`. */
 export async function makeLocalRepository(
   directory: string,
   password = 'a password for tests',
+  writing: Writing = {},
 ): Promise<LocalRepository> {
   const options = storeOptions(directory)
   await createDirectories(options)
@@ -56,7 +64,7 @@ export async function makeLocalRepository(
     hostname: 'test',
     username: 'root',
   })
-  return withEngine(directory, password, store, repository)
+  return withEngine(directory, password, store, repository, writing)
 }
 
 /** Open the repository in `directory` and learn what is in it. */
@@ -80,6 +88,7 @@ function withEngine(
   password: string,
   store: ObjectStore,
   repository: Repository,
+  writing: Writing = {},
 ): LocalRepository {
   const index = new BlobIndex()
   const reader = createReader({ store, repository, index })
@@ -95,6 +104,7 @@ function withEngine(
 
   const write = async <T>(work: (writer: RepositoryWriter) => Promise<T>): Promise<T> => {
     const writer = createWriter({
+      ...writing,
       repository,
       index,
       random: systemRandom,
@@ -122,6 +132,12 @@ function withEngine(
     store,
     index,
     reader,
+    async elsewhere(place) {
+      const store = createDirectoryStore(storeOptions(place))
+      const local = withEngine(place, password, store, repository, writing)
+      await local.refresh()
+      return local
+    },
     refresh,
     write,
     saveSnapshot,
