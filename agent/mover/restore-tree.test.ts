@@ -1,3 +1,4 @@
+// Long because: all of it restores from one repository made by hand, which can hold what no honest writer makes.
 import {
   chmodSync,
   linkSync,
