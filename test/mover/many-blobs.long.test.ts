@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest'
 import { openManyBlobs } from '../support/many-blobs.ts'
 
-/** Seconds that nobody minds once per run. Measured: 6.5 s; the machine of the tests is shared. */
-const patience = 40
+/** Seconds of CPU, because the machine of the tests is shared. Measured: 6.2 s, of which nobody minds three times as much. */
+const patience = 20
 
 test('ten million blobs are opened from the cache at 64 bytes each', async () => {
   const opened = await openManyBlobs(1e7)
@@ -11,5 +11,5 @@ test('ten million blobs are opened from the cache at 64 bytes each', async () =>
   expect(opened.blobs).toBe(1e7)
   expect(opened.indexBytes / opened.blobs).toBeLessThanOrEqual(64)
   expect(opened.peak).toBeLessThanOrEqual(250e6 + 64 * opened.blobs)
-  expect(opened.seconds).toBeLessThan(patience)
+  expect(opened.cpuSeconds).toBeLessThan(patience)
 }, 300_000)
