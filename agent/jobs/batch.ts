@@ -9,9 +9,10 @@ import type { FromMover, Start } from '../ipc/messages.ts'
 import { type LogFields, logFields } from '../log/log.ts'
 import { describeError } from '../log/scrub.ts'
 import { isDiskFull } from '../state/reserve.ts'
-import { type Ending, finishOf } from './finish-of.ts'
+import { type Ending, endOfDeath, finishOf } from './finish-of.ts'
 import { JobRefusal } from './job-refusal.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
+import { type MemoryBound, makeMemoryBound } from './memory-bound.ts'
 import { type MoverEnd, type MoverProcess, startMover } from './mover-process.ts'
 import { readOrMakePassword, readPassword } from './passwords.ts'
 import type { Plane } from './plane.ts'
@@ -60,6 +61,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
   /** For a place among the movers of this repository. */
   let waiting = true
   let limits = strictest(run.limits ?? {}, deps.rules.limits)
+  let bound: MemoryBound | undefined
 
   const known = journal.batches.get(batch)?.jobs ?? []
 
@@ -114,10 +116,20 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
     if ([...open.keys()].every((job) => cancelled.has(job))) killAfter(CANCEL_PATIENCE)
   }
 
+  /** Where this cannot be, the mover's own plan has to do. */
+  function setBound(): void {
+    const pid = mover?.identity?.pid
+    if (pid === undefined || (bound === undefined && limits.memory === undefined)) return
+    bound ??= makeMemoryBound(batch, pid)
+    const kept = bound?.limit(limits.memory) ?? true
+    if (!kept) log.warn('the mover uses more memory than its new bound', { batch })
+  }
+
   function limit(next: Limits): void {
     limits = strictest(next, deps.rules.limits)
     log.info('the limits of a batch changed', { batch })
     deps.slots.look()
+    setBound()
     void mover?.send({ type: 'limits', limits }).catch(() => {})
   }
 
@@ -288,8 +300,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
   /** How a job ended whose mover went without a word about it. */
   function endingOf(job: AssignedJob, end: MoverEnd): Ending {
     if (cancelled.has(job.id)) return { outcome: 'cancelled', reason: 'cancelled-by-person' }
-    const how = end.signal === null ? `exit code ${end.code}` : `signal ${end.signal}`
-    return { outcome: 'lost', reason: 'mover-died', message: `the mover ended with ${how}` }
+    return endOfDeath(end, bound?.wasExceeded ?? false)
   }
 
   async function move(): Promise<void> {
@@ -298,6 +309,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
     const start = await startOf(jobs)
     mover = await startMover(deps.moverFile, deps.environment, limits)
     if (mover.identity !== undefined) journal.moverStarted(batch, mover.identity)
+    setBound()
     log.info('a mover began', { batch, jobs: jobs.length, pid: mover.identity?.pid })
     await mover.send(start).catch(() => {}) // it is gone: its end says so
     if (limits !== start.limits) await mover.send({ type: 'limits', limits }).catch(() => {})
@@ -349,6 +361,7 @@ export function runBatch(deps: BatchDeps, run: Run): RunningBatch {
       if (!abandoned) await endAll(error)
     } finally {
       stop.abort(new Error('the batch is over'))
+      bound?.remove()
       give()
       for (const job of [...ready.keys()]) await settle(job)
       rmSync(join(deps.paths.work, batch), { recursive: true, force: true })

@@ -4,6 +4,7 @@ import { type FinishRequest, finishRequest } from '../../shared/protocol/calls.t
 import type { AssignedJob } from '../../shared/protocol/from-control.ts'
 import type { FromMover } from '../ipc/messages.ts'
 import type { Log } from '../log/log.ts'
+import type { MoverEnd } from './mover-process.ts'
 
 export type Ending = {
   outcome: Exclude<Outcome, 'missed'>
@@ -30,4 +31,14 @@ export function finishOf(
     error: full.error.issues.map((issue) => issue.path.join('.')).join(', '),
   })
   return finishRequest.parse({ ...least, ...text })
+}
+
+/** How a job ended whose mover went without a word about it. */
+export function endOfDeath({ code, signal }: MoverEnd, tookTooMuch: boolean): Ending {
+  if (tookTooMuch) {
+    const message = 'the kernel ended the mover: it needed more memory than it may use'
+    return { outcome: 'failed', reason: 'memory-limit', message }
+  }
+  const how = signal === null ? `exit code ${code}` : `signal ${signal}`
+  return { outcome: 'lost', reason: 'mover-died', message: `the mover ended with ${how}` }
 }
