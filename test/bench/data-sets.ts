@@ -78,7 +78,8 @@ function writeSmallFiles(
 function overwrite(path: string, seed: string, bytes: (length: number) => Buffer): void {
   const size = lstatSync(path).size
   const dice = createDice(`places ${seed}`)
-  const stretch = 256 * 1_024
+  // Longer than most chunks: how many of them a stretch happens to touch then hardly counts.
+  const stretch = Math.min(2 * MIB, Math.ceil(size / 100))
   const fd = openSync(path, 'r+')
   for (let left = size / 100; left > 0; left -= stretch) {
     const fresh = bytes(Math.min(stretch, Math.ceil(left)))

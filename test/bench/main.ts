@@ -17,7 +17,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { noTraces, remember } from '../rig/leftovers.ts'
+import { noTraces, remember, sweep } from '../rig/leftovers.ts'
 import { ensurePrograms } from '../rig/packages.ts'
 import { type Rgw, startRgw } from '../rig/rgw.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
@@ -224,6 +224,7 @@ async function profile(stage: Stage): Promise<void> {
 async function main(): Promise<void> {
   const missing = await ensurePrograms(['restic'], say)
   if (missing !== undefined && process.env.RESTIC_BIN === undefined) throw new Error(missing)
+  await sweep(say)
   const parent = flags.folder ?? chooseFolder(SCALE, say)
   // Control plane and gateway keep what is theirs in the same place.
   process.env.TMPDIR = parent
