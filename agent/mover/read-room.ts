@@ -2,8 +2,8 @@
 
 /** Bytes of one slab, which is free again when the last file in it is saved. */
 const SLAB_BYTES = 1 << 20
-/** What the writer has in hand at a time, and two more being filled: about a thousand files of 10 kB. */
-const SLABS = 10
+/** What four threads of the writer have in hand, and two more being filled: about six hundred files of 10 kB. */
+const SLABS = 6
 
 interface Slab {
   readonly bytes: Buffer
