@@ -207,7 +207,7 @@ describe(`restored content (HOLDFAST_SEED=${seed})`, () => {
       expect(differences(target).map(printDifference)).toEqual([])
       rmSync(target, { recursive: true })
     }
-    expect(cut).toBeGreaterThan(1)
+    expect(cut).toBeGreaterThan(0)
   }, 120_000)
 })
 
