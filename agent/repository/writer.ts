@@ -16,9 +16,10 @@ import { primitives } from './primitives.ts'
 import type { Repository } from './repository.ts'
 import { SealPool } from './seal-pool.ts'
 import { type BatchedBlob, SmallBlobs, slabBytes } from './small-blobs.ts'
-import { StreamWindow } from './stream-window.ts'
+import type { StreamWindow } from './stream-window.ts'
 import { encodeTree, type TreeNode } from './tree.ts'
 import { nextTurn } from './turn.ts'
+import { WindowPool } from './window-pool.ts'
 
 export type { IndexFile }
 
@@ -71,8 +72,6 @@ const nothing: Added = { blobs: 0, bytes: 0, packedBytes: 0 }
 const usualUploads = 3
 /** More threads than this wait for the one that reads and cuts. */
 const mostWorkers = 4
-/** Large files being cut at a time: one keeps all threads busy, another is read while that one ends. */
-const windowCount = 2
 /** Bytes cut before the event loop gets a turn: about a millisecond. */
 const bytesPerTurn = 1024 * 1024
 
@@ -98,10 +97,7 @@ export class RepositoryWriter {
   readonly #level: number
   readonly #pool: SealPool
   readonly #small: SmallBlobs<SavedBlob>
-  readonly #chunkerTables
-  readonly #windows: StreamWindow[] = []
-  #windowsMade = 0
-  readonly #waitForWindow: (() => void)[] = []
+  readonly #windows: WindowPool
   readonly #sender: PackSender
   /** Calls that save something and did not return yet. */
   #saving = 0
@@ -113,7 +109,7 @@ export class RepositoryWriter {
     const { workers = Math.min(mostWorkers, availableParallelism()) } = options
     this.#options = options
     this.#level = options.compressionLevel ?? defaultCompressionLevel
-    this.#chunkerTables = chunkerTables(repository.polynomial)
+    this.#windows = new WindowPool(chunkerTables(repository.polynomial))
     this.#pool = new SealPool(repository.masterKey, workers)
     this.#small = new SmallBlobs({
       work: (memory, blobs) => this.#saveBatch(memory, blobs),
@@ -148,9 +144,9 @@ export class RepositoryWriter {
 
   /** What the writer holds now. */
   get memory(): WriterMemory {
-    const windows = this.#windowsMade * StreamWindow.bytes
+    const held = this.#small.held + this.#windows.held
     return {
-      buffers: this.#small.held + windows + this.#sender.packs * PackBuffers.bytes,
+      buffers: held + this.#sender.packs * PackBuffers.bytes,
       packs: this.#sender.packs,
     }
   }
@@ -182,16 +178,14 @@ export class RepositoryWriter {
         return { content: [id], size: BigInt(length), added }
       }
     }
-    const window = await this.#takeWindow()
-    const copied = 'read' in source ? undefined : feedOf(source)
-    try {
-      return await this.#saveStream(copied ?? (source as Feed), window)
-    } finally {
-      await copied?.end()
-      window.reset()
-      this.#windows.push(window)
-      this.#waitForWindow.shift()?.()
-    }
+    return this.#windows.with(async (window) => {
+      const copied = 'read' in source ? undefined : feedOf(source)
+      try {
+        return await this.#saveStream(copied ?? (source as Feed), window)
+      } finally {
+        await copied?.end()
+      }
+    })
   }
 
   /** Save a directory's listing; `nodes` in strict order of their raw names. */
@@ -227,18 +221,6 @@ export class RepositoryWriter {
   async close(): Promise<void> {
     this.#failure ??= { cause: new RepositoryError('cancelled', 'the writer was closed') }
     await this.#giveUp()
-  }
-
-  async #takeWindow(): Promise<StreamWindow> {
-    for (;;) {
-      const window = this.#windows.pop()
-      if (window !== undefined) return window
-      if (this.#windowsMade < windowCount) {
-        this.#windowsMade++
-        return new StreamWindow(this.#chunkerTables)
-      }
-      await new Promise<void>((go) => this.#waitForWindow.push(go))
-    }
   }
 
   async #saveStream(feed: Feed, window: StreamWindow): Promise<SavedFile> {
