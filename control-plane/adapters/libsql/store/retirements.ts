@@ -284,15 +284,15 @@ export function createRetirementsStore(database: Database): RetirementsStore {
         .select({ id: snapshots.id })
         .from(snapshots)
         .where(and(eq(snapshots.repository, repository), eq(snapshots.state, 'present')))
-      // One snapshot at a time: a receipt may name half a million packs, and the binding is synchronous.
+      // One snapshot at a time: a receipt may name half a million packs, and the binding is synchronous. What goes is
+      // looked up as a set: joined, both lists would be walked against each other.
       for (const { id } of kept) {
         const { rows } = await database.read(
           `SELECT p.value AS pack FROM snapshots s, json_each(s.receipt_json, '$.refers.packs') p
-           JOIN json_each(?) going ON going.value = p.value
-           JOIN objects o ON o.repository = s.repository AND o.id = p.value
            JOIN jobs j ON j.id = s.job JOIN batches b ON b.id = j.batch
-           WHERE s.id = ? AND s.receipt_json -> '$.refers.base' = 'null' AND o.stored_at < b.created_at LIMIT 1`,
-          [JSON.stringify(packs), id],
+           CROSS JOIN objects o ON o.repository = s.repository AND o.id = p.value
+           WHERE s.id = ? AND p.value IN (SELECT value FROM json_each(?)) AND s.receipt_json -> '$.refers.base' = 'null' AND o.stored_at < b.created_at LIMIT 1`,
+          [id, JSON.stringify(packs)],
         )
         if (rows[0] !== undefined) return { snapshot: id, pack: String(rows[0].pack) }
       }
