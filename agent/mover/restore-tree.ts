@@ -70,14 +70,17 @@ export async function restoreTree(options: RestoreOptions): Promise<Restored> {
 /** Opens the target, which must be an empty directory unless an earlier attempt is resumed. */
 function openTarget({ target, resume }: RestoreOptions): number {
   const fd = openSync(target, OPEN_DIRECTORY)
-  const names = readdirSync(descriptorPath(fd), { encoding: 'latin1' })
-  // mkfs puts an empty lost+found into every new ext file system, such as a volume on a block device.
-  const foreign = names.filter((name) => name !== 'lost+found')
-  if (resume || foreign.length === 0) return fd
-  closeSync(fd)
-  throw new HoldfastError('already-exists', 'the target directory is not empty', {
-    hint: 'restore into a new volume or an empty directory',
-  })
+  try {
+    const names = readdirSync(descriptorPath(fd), { encoding: 'latin1' })
+    // mkfs puts an empty lost+found into every new ext file system, such as a volume on a block device.
+    if (resume || names.every((name) => name === 'lost+found')) return fd
+    throw new HoldfastError('already-exists', 'the target directory is not empty', {
+      hint: 'restore into a new volume or an empty directory',
+    })
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
 }
 
 class Restore {
