@@ -49,7 +49,7 @@ async function carryOut(order: Order): Promise<Result> {
   const { parameters } = order
   // As `restic init` does, and outside what is measured.
   if (parameters.kind === 'init') await createDirectories(options)
-  const store = createDirectoryStore(options)
+  const store = createDirectoryStore({ ...options, trusted: true })
   const logs: string[] = []
   let snapshot: string | undefined
   let end: Partial<JobEnd> = {}
