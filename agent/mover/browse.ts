@@ -16,7 +16,10 @@ type LoadTree = (id: string) => Promise<readonly TreeNode[]>
 export async function runBrowse(batch: Batch, job: JobOf<'browse'>): Promise<JobEnd> {
   const { parameters } = job.assigned
   const { signal } = job
-  const { snapshot, reader } = await openForReading(batch, job, parameters.snapshot, signal)
+  const { snapshot, reader } = await openForReading(batch, job, {
+    snapshot: parameters.snapshot,
+    signal,
+  })
   const path = [
     ...partsOf(Buffer.from(snapshotPath(parameters.source))),
     ...partsOf(Buffer.from(parameters.path, 'base64')),

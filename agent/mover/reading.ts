@@ -23,13 +23,18 @@ export interface Reading {
 export async function openForReading(
   batch: Batch,
   job: Job,
-  snapshotId: Id,
-  signal: AbortSignal,
+  options: {
+    readonly snapshot: Id
+    readonly signal: AbortSignal
+    /** Where it is open already: a password takes a tenth of a second. */
+    readonly repository?: Repository
+  },
 ): Promise<Reading> {
   const { attempt } = job
+  const { signal } = options
   batch.speak(attempt)
-  const repository = await openRepository(batch, attempt, signal)
-  const snapshot = await readSnapshot(batch, attempt, repository, snapshotId, signal)
+  const repository = options.repository ?? (await openRepository(batch, attempt, signal))
+  const snapshot = await readSnapshot(batch, attempt, repository, options.snapshot, signal)
   const cache = await openCache(batch.start.paths.cache, batch.bytes)
   const index = new BlobIndex()
   // Whatever can be had is worth restoring: a file whose blobs are unknown fails by itself.

@@ -54,8 +54,8 @@ export async function restoreTree(options: RestoreOptions): Promise<Restored> {
   const root = await findNode(path, tree, loadTree)
   if (!root) throw new HoldfastError('not-found', 'the snapshot does not hold this source')
   const total = await planRestore({ root, selection, loadTree, signal })
-  const target = openTarget(options)
-  const restore = new Restore(options, target, total)
+  const { fd: target, empty } = openTarget(options)
+  const restore = new Restore(options, { target, fresh: empty }, total)
   try {
     // If we die in here, files are missing, or lack some content and all metadata.
     await restore.run(root, selection)
@@ -68,12 +68,13 @@ export async function restoreTree(options: RestoreOptions): Promise<Restored> {
 }
 
 /** Opens the target, which must be an empty directory unless an earlier attempt is resumed. */
-function openTarget({ target, resume }: RestoreOptions): number {
+function openTarget({ target, resume }: RestoreOptions): { fd: number; empty: boolean } {
   const fd = openSync(target, OPEN_DIRECTORY)
   try {
     const names = readdirSync(descriptorPath(fd), { encoding: 'latin1' })
     // mkfs puts an empty lost+found into every new ext file system, such as a volume on a block device.
-    if (resume || names.every((name) => name === 'lost+found')) return fd
+    const empty = names.length === 0
+    if (resume || names.every((name) => name === 'lost+found')) return { fd, empty }
     throw new HoldfastError('already-exists', 'the target directory is not empty', {
       hint: 'restore into a new volume or an empty directory',
     })
@@ -92,10 +93,17 @@ class Restore {
   /** Paths of files that are not whole, one character per byte. */
   readonly #damaged = new Set<string>()
   readonly #content: ContentRestore
+  /** Whether the target was empty. */
+  readonly #fresh: boolean
   #fetched = 0
 
-  constructor(options: RestoreOptions, target: number, total: RestoreExtent) {
+  constructor(
+    options: RestoreOptions,
+    { target, fresh }: { target: number; fresh: boolean },
+    total: RestoreExtent,
+  ) {
     this.#options = options
+    this.#fresh = fresh
     this.#directories = new TargetDirectories(target)
     this.#progress = { files: 0, directories: 0, others: 0, bytes: 0, verified: 0, total }
     const { reader, index, signal } = options
@@ -115,7 +123,8 @@ class Restore {
   }
 
   run(root: TreeNode, selection: Selection): Promise<void> {
-    const top = { parent: undefined, node: root, path: Buffer.alloc(0), pending: 1 }
+    const path = Buffer.alloc(0)
+    const top = { parent: undefined, node: root, path, pending: 1, fresh: this.#fresh }
     return this.#content.run(() => this.#walk(top, selection))
   }
 
@@ -146,9 +155,9 @@ class Restore {
       if (!within) continue
       const path = join(directory.path, node.name)
       if (node.type === 'dir') {
-        const below: TargetDirectory = { parent: directory, node, path, pending: 1 }
+        const below: TargetDirectory = { parent: directory, node, path, pending: 1, fresh: false }
         directory.pending++
-        this.#directories.make(below, resume)
+        below.fresh = this.#directories.make(below, resume)
         await this.#walk(below, within)
       } else if (node.type === 'file') {
         const pending = this.#file(node, directory, path)
@@ -169,7 +178,7 @@ class Restore {
         if (!selected) continue
         const path = join(directory.path, node.name)
         if (node.type === 'dir') {
-          await visit({ parent: directory, node, path, pending: 0 }, selected)
+          await visit({ parent: directory, node, path, pending: 0, fresh: false }, selected)
         } else if (node.type === 'file' && !this.#damaged.has(path.toString('latin1'))) {
           await verifyFile(this.#directories.open(directory), node, index, (bytes) => {
             this.#progress.verified += bytes
@@ -179,7 +188,8 @@ class Restore {
       }
       this.#directories.forget(directory)
     }
-    await visit({ parent: undefined, node: root, path: Buffer.alloc(0), pending: 0 }, selection)
+    const path = Buffer.alloc(0)
+    await visit({ parent: undefined, node: root, path, pending: 0, fresh: false }, selection)
   }
 
   /** One thing less to wait for; the last one sets the directory's own metadata, and tells its parent. */
@@ -211,12 +221,18 @@ class Restore {
     if (BigInt(size) !== (node.size ?? 0n)) this.#remarks.add('size-mismatch', path)
     // Other names may be linked to it before its content arrives; the rest are made when it does.
     const first = (node.links ?? 1n) > 1n
-    if (first || this.#options.resume) this.#content.use(file)
-    if (this.#options.resume) file.adopt()
+    const resume = this.#mayHold(directory)
+    if (first || resume) this.#content.use(file)
+    if (resume) file.adopt()
     if (first) file.make()
     this.#links.remember(node, path)
     directory.pending++
     return this.#content.add(file, content)
+  }
+
+  /** Whether an earlier attempt may have left something in a directory. */
+  #mayHold(directory: TargetDirectory): boolean {
+    return this.#options.resume && !directory.fresh
   }
 
   /** Bytes of a file's content; undefined if no index lists all of it. */
@@ -254,7 +270,7 @@ class Restore {
     this.#progress.others++
     if (this.#link(node, directory)) return
     const at = this.#directories.pathOf(directory, node.name)
-    if (this.#options.resume) removeIfThere(at)
+    if (this.#mayHold(directory)) removeIfThere(at)
     if (node.type === 'symlink') {
       symlinkSync(node.linkTarget ?? Buffer.alloc(0), at)
       this.#apply(new NamedEntry(at), node, path)
@@ -294,7 +310,7 @@ class Restore {
     const from = this.#openBeneath(first)
     try {
       const to = this.#directories.pathOf(directory, node.name)
-      if (this.#options.resume) removeIfThere(to)
+      if (this.#mayHold(directory)) removeIfThere(to)
       linkSync(from.path, to)
     } finally {
       from.close()

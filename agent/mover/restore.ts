@@ -1,5 +1,6 @@
 // One restore: the snapshot's tree into the place the supervisor prepared.
 import { snapshotPath } from '../../shared/backup/source.ts'
+import type { Repository } from '../repository/repository.ts'
 import type { Batch, JobOf } from './batch.ts'
 import { openExchange } from './exchange.ts'
 import { JobFailure } from './job-failure.ts'
@@ -38,9 +39,15 @@ export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<J
       'single paths go to a new volume or a directory: in place, the rest would be gone',
     )
   }
-  const lock = await lockIfPossible(batch, job)
+  batch.speak(job.attempt)
+  const repository = await openRepository(batch, job.attempt, job.signal)
+  const lock = await lockIfPossible(batch, job, repository)
   try {
-    const reading = await openForReading(batch, job, parameters.snapshot, job.signal)
+    const reading = await openForReading(batch, job, {
+      snapshot: parameters.snapshot,
+      signal: job.signal,
+      repository,
+    })
     if (exchangeWith === undefined)
       return await endOf(batch, job, await fill(batch, job, reading, target))
     const exchange = openExchange({
@@ -63,9 +70,11 @@ export async function runRestore(batch: Batch, job: JobOf<'restore'>): Promise<J
 }
 
 /** A prune by hand would take packs away under our hands; but whoever needs a restore gets it without a lock too. */
-async function lockIfPossible(batch: Batch, job: JobOf<'restore'>): Promise<HeldLock | undefined> {
-  batch.speak(job.attempt)
-  const repository = await openRepository(batch, job.attempt, job.signal)
+async function lockIfPossible(
+  batch: Batch,
+  job: JobOf<'restore'>,
+  repository: Repository,
+): Promise<HeldLock | undefined> {
   try {
     return await takeLock(batch, repository, () => job.attempt, job.signal, 0)
   } catch (error) {

@@ -15,6 +15,8 @@ export interface TargetDirectory {
   readonly path: Buffer
   /** Entries, and the walk itself, that must be done before its own metadata may be set. */
   pending: number
+  /** Whether it was empty when this restore came to it: then no earlier attempt left anything in it. */
+  fresh: boolean
 }
 
 /** Descriptors kept open; a directory opened again costs one call per level that is not. */
@@ -58,13 +60,18 @@ export class TargetDirectories {
     return anchoredPath(this.open(directory), name)
   }
 
-  /** Make a directory that nobody else may enter yet. One that is there is used if `mayExist`. */
-  make(directory: TargetDirectory, mayExist: boolean): void {
+  /**
+   * Make a directory that nobody else may enter yet. One that is there is used if `mayExist`. Answers whether it was
+   * made, and so is empty.
+   */
+  make(directory: TargetDirectory, mayExist: boolean): boolean {
     try {
       makeDirectoryAt(this.open(directory.parent!), directory.node.name, 0o700)
+      return true
     } catch (error) {
       if (!mayExist || systemErrorCode(error) !== 'EEXIST') throw error
       this.open(directory) // throws if it is no directory
+      return false
     }
   }
 

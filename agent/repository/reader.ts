@@ -1,5 +1,6 @@
 // Reading out of a repository: by blob, by tree, by file. Everything that leaves here was checked against its id.
 import { type ObjectStore, StorageError } from '../storage/object-store.ts'
+import { longContent, openBlobBeside } from './background-open.ts'
 import { type BlobType, blobLimit, openBlob, openBlobInto } from './blob.ts'
 import type { RepositoryCache } from './cache.ts'
 import { ivBytes, macBytes } from './cipher.ts'
@@ -88,7 +89,9 @@ export function createReader(options: ReaderOptions): RepositoryReader {
           release(scratch)
           scratch = Buffer.allocUnsafeSlow(room)
         }
-        const plain = openWithin(bytes, span, place, scratch) ?? (await loadAgain(place, fetched))
+        const opened = openWithin(bytes, span, place, scratch)
+        const plain =
+          (opened instanceof Promise ? await opened : opened) ?? (await loadAgain(place, fetched))
         const pending = take(place, plain)
         if (pending !== undefined) await pending
       }
@@ -99,13 +102,16 @@ export function createReader(options: ReaderOptions): RepositoryReader {
     }
   }
 
-  /** A blob out of a fetched span, opened in place or into `scratch`; undefined if it is not whole there. */
+  /**
+   * A blob out of a fetched span, opened in place or into `scratch`; undefined if it is not whole there. A long one is
+   * opened beside this thread: other spans' blobs are opened and written meanwhile.
+   */
   function openWithin(
     bytes: Buffer | undefined,
     span: Span,
     place: BlobPlace,
     scratch: Buffer,
-  ): Buffer | undefined {
+  ): Promise<Buffer | undefined> | Buffer | undefined {
     if (bytes === undefined) return undefined
     const from = place.offset - span.offset
     const sealed = bytes.subarray(from, from + place.length)
@@ -116,12 +122,14 @@ export function createReader(options: ReaderOptions): RepositoryReader {
     const into = isPacked
       ? scratch.subarray(0, uncompressedLength)
       : sealed.subarray(ivBytes, -macBytes)
+    const blob = { key: repository.masterKey, id, sealed, uncompressedLength }
+    if (into.length >= longContent)
+      return openBlobBeside(blob, into).then(() => into, unlessDamaged)
     try {
-      openBlobInto({ key: repository.masterKey, id, sealed, uncompressedLength }, into)
+      openBlobInto(blob, into)
       return into
     } catch (error) {
-      if (error instanceof RepositoryError) return undefined
-      throw error
+      return unlessDamaged(error)
     }
   }
 
@@ -234,6 +242,10 @@ export function createReader(options: ReaderOptions): RepositoryReader {
   }
 
   return { loadBlob, loadTree, loadFile, readSpan }
+}
+
+function unlessDamaged(error: unknown): undefined {
+  if (!(error instanceof RepositoryError)) throw error
 }
 
 /** Whether the store says that what was asked for is not there: nothing that waiting would bring back. */

@@ -1,10 +1,11 @@
 // Looking at every byte of a pack while it comes in, in pieces: what is held is some megabytes and not the pack.
 import { type ObjectStore, StorageError } from '../storage/object-store.ts'
 import { growingHash, idOfLong } from './background-hash.ts'
+import { decompressBeside } from './background-open.ts'
 import { type PackedBlob, plainLength } from './blob.ts'
 import type { PackToCheck } from './check-pack-data.ts'
 import { ivBytes, macBytes, open, openInto, type SealingKey } from './cipher.ts'
-import { decompress, decompressInto } from './compression.ts'
+import { decompress } from './compression.ts'
 import { RepositoryError } from './errors.ts'
 import { idOf } from './id.ts'
 import { objectKey } from './layout.ts'
@@ -107,7 +108,7 @@ async function opens(
       return same
     }
     const into = room.of(length)
-    if (decompressInto(plain, into) !== length) return false
+    if ((await decompressBeside(plain, into)) !== length) return false
     plain = into
   }
   const id = length < longBlob ? idOf(plain) : await idOfLong(plain)

@@ -183,7 +183,7 @@ export class Interleaving {
       const made = makeBatch({ cache, turns, actor: self, plane, seeded, jobs, onEnd })
       const [one] = made.jobs
       try {
-        const reading = await openForReading(made.batch, one!, snapshot, one!.signal)
+        const reading = await openForReading(made.batch, one!, { snapshot, signal: one!.signal })
         await this.#compare(reading.reader, reading.snapshot.tree, snapshot)
         this.note('restored')
       } catch (error) {
