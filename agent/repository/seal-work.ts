@@ -2,6 +2,7 @@
 // Few imports: every thread loads them again.
 import { ivBytes, macBytes, openApart, openedHash, type SealingKey, sealApart } from './cipher.ts'
 import { RepositoryError, type RepositoryErrorCode } from './errors.ts'
+import { type Level, LevelChoice } from './level-choice.ts'
 import { primitives } from './primitives.ts'
 
 /** Pieces of one memory, as offset, length, offset, length, … in bytes. */
@@ -21,7 +22,7 @@ export interface SealWork {
   readonly spans: Spans
   readonly ids: readonly string[]
   /** zstd level of each; 0 leaves it plain. */
-  readonly levels: readonly number[]
+  readonly levels: readonly Level[]
   /** 16 bytes each. */
   readonly ivs: Uint8Array
 }
@@ -84,6 +85,7 @@ export function handedOver(what: Work | Outcome): ArrayBuffer[] {
 export class SealBench {
   readonly #key: SealingKey
   readonly #packed = new Room()
+  readonly #choice = new LevelChoice()
   readonly #digest = Buffer.alloc(32)
 
   constructor(key: SealingKey) {
@@ -136,6 +138,12 @@ export class SealBench {
     return { lengths, tags }
   }
 
+  /** The length of what it became, 0 if it does not fit. */
+  #compress(plain: Buffer, level: Level, into: Buffer): number {
+    if (level !== 'auto') return primitives.compress(plain, level, into)
+    return this.#choice.use(plain.length, (chosen) => primitives.compress(plain, chosen, into))
+  }
+
   /**
    * Compress where that helps, seal, and open again: what leaves here was seen to decrypt, decompress and hash to
    * its id, so a bad memory cell or a bug cannot store what nobody can restore. The ciphertext takes the place of the
@@ -144,13 +152,13 @@ export class SealBench {
   #seal(
     plain: Buffer,
     id: string,
-    level: number,
+    level: Level,
     iv: Uint8Array,
     tag: Uint8Array,
   ): [number, number] {
     const shorter = Math.max(0, plain.length - 1)
-    const packed = this.#packed.take(level > 0 ? shorter : 0)
-    const packedLength = packed.length > 0 ? primitives.compress(plain, level, packed) : 0
+    const packed = this.#packed.take(level === 0 ? 0 : shorter)
+    const packedLength = packed.length > 0 ? this.#compress(plain, level, packed) : 0
     const digest = this.#digest
     try {
       if (packedLength === 0) {

@@ -3,13 +3,13 @@ import { availableParallelism } from 'node:os'
 import type { BlobType } from './blob.ts'
 import { chunkerTables, minChunk } from './chunker.ts'
 import { ivBytes, macBytes, sealOverhead } from './cipher.ts'
-import { defaultCompressionLevel } from './compression.ts'
 import { RepositoryError } from './errors.ts'
 import { type Feed, type FileBytes, feedOf } from './file-bytes.ts'
 import { giveBackLargeBuffers } from './give-back-memory.ts'
 import type { Clock, Id, Random } from './id.ts'
 import type { BlobIndex } from './index.ts'
 import type { IndexedPack } from './index-file.ts'
+import type { Level } from './level-choice.ts'
 import { type Pack, PackBuffers } from './pack.ts'
 import { type IndexFile, PackSender, type SealedParts } from './pack-sender.ts'
 import { primitives } from './primitives.ts'
@@ -33,7 +33,7 @@ export interface WriterOptions {
   readonly onPack: (pack: Pack) => Promise<void>
   /** Store an index file; resolves once it is durable. Called only after all of its packs are. */
   readonly onIndex: (file: IndexFile) => Promise<void>
-  /** zstd level 1–22, 0 for none. Defaults to 2. */
+  /** zstd level 1–22, 0 for none. Defaults to 2, or 1 for large chunks that it makes no larger. */
   readonly compressionLevel?: number
   /** Packs on their way at a time; each holds about 17 MiB. Defaults to 3. */
   readonly uploads?: number
@@ -94,7 +94,7 @@ interface BlobSpan {
  */
 export class RepositoryWriter {
   readonly #options: WriterOptions
-  readonly #level: number
+  readonly #level: Level
   readonly #pool: SealPool
   readonly #small: SmallBlobs<SavedBlob>
   readonly #windows: WindowPool
@@ -108,7 +108,7 @@ export class RepositoryWriter {
     const { repository } = options
     const { workers = Math.min(mostWorkers, availableParallelism()) } = options
     this.#options = options
-    this.#level = options.compressionLevel ?? defaultCompressionLevel
+    this.#level = options.compressionLevel ?? 'auto'
     this.#windows = new WindowPool(chunkerTables(repository.polynomial))
     this.#pool = new SealPool(repository.masterKey, workers)
     this.#small = new SmallBlobs({
