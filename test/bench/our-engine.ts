@@ -13,7 +13,7 @@ import { judgeWith, type StockRestic } from './stock-restic.ts'
 
 const engineFile = fileURLToPath(new URL('./engine.ts', import.meta.url))
 /** As the supervisor starts a mover. */
-const NODE_WORDS = ['--max-semi-space-size=4']
+const NODE_WORDS = ['--max-semi-space-size=4', '--single-threaded-gc', '--no-incremental-marking']
 
 export interface EngineOptions {
   /** Judges what we wrote. */
